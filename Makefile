@@ -1,0 +1,65 @@
+# Two commands do everything on a fresh machine: `make run` and `make test`.
+.DEFAULT_GOAL := help
+.PHONY: help setup run test test-sqlite test-postgresql test-mariadb sure format lint types \
+	openapi coverage migrations-check requirements clean
+
+PYTEST = .venv/bin/pytest -n $(or $(TEST_WORKERS),2) -q
+
+help: ## This list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-18s %s\n", $$1, $$2}'
+
+setup: ## Make .venv and install what is needed; the other targets do this themselves
+	@bin/setup
+
+run: setup ## Migrate, fill with demo data and serve on PORT (8000)
+	@exec bin/run
+
+test: setup ## All tests, on SQLite and then on PostgreSQL
+	@command -v valkey-server >/dev/null || bin/packages redis-server || echo "Without it, the tests that need Redis are skipped."
+	@$(MAKE) --no-print-directory test-sqlite test-postgresql
+
+test-sqlite: setup ## All tests on SQLite
+	TEST_DATABASE=sqlite $(PYTEST) $(ARGS)
+
+test-postgresql: setup ## All tests on PostgreSQL
+	TEST_DATABASE=postgresql $(PYTEST) $(ARGS)
+
+test-mariadb: setup ## The tests that say something about the database, on MariaDB
+	@bin/packages mariadb-server
+	TEST_DATABASE=mariadb $(PYTEST) -m database $(ARGS)
+
+sure: setup ## Everything that CI runs
+	@bin/sure
+
+format: setup ## Rewrite the code in the house's format
+	.venv/bin/ruff format .
+	.venv/bin/ruff check --fix-only --quiet .
+
+lint: setup ## Check the format and the rules of style
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+
+types: setup ## Check the types
+	.venv/bin/mypy
+
+openapi: setup ## Write docs/openapi.json anew from the code
+	.venv/bin/flask --app wsgi openapi > docs/openapi.json
+
+coverage: setup ## Branch coverage of the tests on SQLite and PostgreSQL together
+	rm -f .coverage .coverage.*
+	TEST_DATABASE=sqlite COVERAGE_FILE=.coverage.sqlite $(PYTEST) --cov --cov-report= --cov-fail-under=0
+	TEST_DATABASE=postgresql COVERAGE_FILE=.coverage.postgresql $(PYTEST) --cov --cov-report= --cov-fail-under=0
+	bin/coverage
+
+migrations-check: setup ## Migrations up, down and up again, with data, on all three databases
+	@bin/packages mariadb-server
+	TEST_DATABASE=sqlite $(PYTEST) tests/test_migrations.py
+	TEST_DATABASE=postgresql $(PYTEST) tests/test_migrations.py
+	TEST_DATABASE=mariadb $(PYTEST) tests/test_migrations.py
+
+requirements: setup ## Compile requirements*.txt from requirements*.in; UPGRADE=1 takes new versions
+	bin/requirements $(if $(UPGRADE),--upgrade)
+
+clean: ## Remove what tools and runs have made, the development database too
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* instance
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
