@@ -1,0 +1,55 @@
+"""The backend of Idyll Productions. `create_app` puts it together; docs/architecture.md is the map."""
+
+import logging
+from typing import Any
+
+from flask import Flask
+
+from . import blueprints, cli, database, errors, headers, health, limits, openapi
+from .applications.routes import bp as applications
+from .audit.routes import bp as audit
+from .auth.routes import bp as auth
+from .chat.routes import bp as chat
+from .events.routes import bp as events
+from .extensions import api, cors, db, jwt, migrate
+from .meetings.routes import bp as meetings
+from .notifications.routes import bp as notifications
+from .payouts.routes import bp as payouts
+from .stats.routes import bp as stats
+from .tasks.routes import bp as tasks
+from .users.routes import bp as users
+
+RESOURCES: list[blueprints.Blueprint] = [
+    auth,
+    users,
+    applications,
+    tasks,
+    meetings,
+    payouts,
+    chat,
+    notifications,
+    stats,
+    audit,
+    events,
+]
+ASKED = ["Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "X-Request-Id"]
+SHOWN = ["ETag", "Link", "Retry-After", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "X-Request-Id"]
+
+
+def create_app(config: dict[str, Any]) -> Flask:
+    """The application; `config` comes from config.load()."""
+    app = Flask(__name__, static_folder=None)
+    app.config.update(config)
+    logging.basicConfig(level=config["LOG_LEVEL"].upper(), format="%(levelname)s %(name)s: %(message)s")
+    db.init_app(app)
+    migrate.init_app(app, db, directory=str(health.MIGRATIONS), render_as_batch=True, compare_type=True)
+    jwt.init_app(app)
+    cors.init_app(
+        app, origins=config["CORS_ORIGINS"], allow_headers=ASKED, expose_headers=[*SHOWN, "Idempotency-Replayed"]
+    )
+    for part in (database, headers, limits, health, openapi, cli):
+        part.init_app(app)
+    errors.init_app(app)
+    for resource in RESOURCES:
+        api.register_blueprint(resource, url_prefix=f"/api/{resource.name}")
+    return app

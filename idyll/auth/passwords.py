@@ -1,0 +1,44 @@
+"""Passwords: scrypt at OWASP's parameters, in real threads, and a list of those that everybody tries."""
+
+import secrets
+from functools import cache
+
+from flask import current_app
+from werkzeug.security import check_password_hash, generate_password_hash
+from zxcvbn.frequency_lists import FREQUENCY_LISTS
+
+from ..concurrency import in_thread
+from ..database import release
+from ..errors import Invalid
+
+# OWASP Password Storage Cheat Sheet: N=2^15, r=8, p=3; 32 MiB.
+METHOD = "scrypt:32768:8:3"
+COMMON = frozenset(word for word in FREQUENCY_LISTS["passwords"][:20_000] if len(word) >= 8)  # noqa: PLR2004
+
+
+def method() -> str:
+    return str(current_app.config.get("PASSWORD_METHOD", METHOD))
+
+
+def hashed(password: str) -> str:
+    """The hash to store. Takes a fifth of a second: never inside a transaction."""
+    release()
+    return in_thread(generate_password_hash, password, method())
+
+
+def matches(stored: str | None, password: str) -> bool:
+    """Whether it is the password; an account without one, or none at all, takes the same time."""
+    release()
+    fits = in_thread(check_password_hash, stored or _dummy(method()), password)
+    return fits and stored is not None
+
+
+@cache
+def _dummy(of_method: str) -> str:
+    return generate_password_hash(secrets.token_hex(16), of_method)
+
+
+def refuse_common(password: str | None, field: str = "password") -> None:
+    """Raises `Invalid` for a password that is on every list of guesses."""
+    if password is not None and password.lower() in COMMON:
+        raise Invalid(errors={field: ["This password is too common; choose another."]})

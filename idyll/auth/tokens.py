@@ -1,0 +1,86 @@
+"""Tokens: what an access token must say, and who its bearer is now."""
+
+import hashlib
+import hmac
+import secrets
+from base64 import urlsafe_b64encode
+from typing import Any
+
+from flask import Request, current_app, g
+from flask_jwt_extended import create_access_token, decode_token
+from flask_jwt_extended.exceptions import JWTExtendedException
+from jwt.exceptions import PyJWTError
+from sqlalchemy import bindparam, select
+
+from ..actor import Actor
+from ..database import execute
+from ..errors import Unauthorized
+from ..ids import is_id
+from ..users.models import User
+from .models import Session
+
+REQUIRED = ("exp", "iat", "jti", "type", "iss", "aud", "sub", "sid")
+
+# Built once: SQLAlchemy then finds its text at once. One row: the session lives, and so does the person.
+_WHO = (
+    select(User.id, User.role, User.status)
+    .join(Session, Session.user_id == User.id)
+    .where(Session.id == bindparam("sid"), User.id == bindparam("sub"))
+    .where(Session.ended_at.is_(None), User.removed_at.is_(None))
+)
+
+
+def access_token(user_id: str, session_id: str) -> str:
+    return str(create_access_token(user_id, additional_claims={"sid": session_id}))
+
+
+def read(token: str) -> dict[str, Any]:
+    """The claims of a sound access token. Raises `Unauthorized`, whatever was wrong."""
+    try:
+        claims: dict[str, Any] = decode_token(token)
+    except (JWTExtendedException, PyJWTError, ValueError, TypeError, KeyError):
+        raise Unauthorized from None
+    # The library takes a signed token without exp, jti or type for a good one.
+    if any(name not in claims for name in REQUIRED) or claims["type"] != "access":
+        raise Unauthorized
+    if not is_id(claims["sid"]) or not is_id(claims["sub"]):
+        raise Unauthorized
+    return claims
+
+
+def bearer(request: Request) -> str:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise Unauthorized
+    return token.strip()
+
+
+def authenticate(request: Request) -> Actor:
+    """The bearer of the request's token, as their row says now. Raises `Unauthorized`."""
+    return identify(bearer(request), address=request.remote_addr, request_id=g.get("request_id"))
+
+
+def identify(token: str, *, address: str | None, request_id: str | None) -> Actor:
+    claims = read(token)
+    row = execute(_WHO, {"sid": claims["sid"], "sub": claims["sub"]}).first()
+    if row is None:
+        raise Unauthorized
+    return Actor(row.id, row.role, row.status, claims["sid"], address, request_id)
+
+
+# -- opaque tokens: 256 bits, stored as hashes ---------------------------------------------------------------------
+
+
+def opaque() -> str:
+    return secrets.token_urlsafe(32)
+
+
+def digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def successor(token: str) -> str:
+    """The refresh token that follows: derived, so that a repeated request is answered alike with nothing stored."""
+    secret = current_app.config["SECRET_KEY"].encode()
+    mac = hmac.digest(secret, b"refresh|" + token.encode(), hashlib.sha256)
+    return urlsafe_b64encode(mac).rstrip(b"=").decode()

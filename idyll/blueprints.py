@@ -1,0 +1,240 @@
+"""The blueprint of a resource: signed-in by default, and decorators that say what a route takes and answers.
+
+Every route runs, in this order: who it is, how often, whether this person may at all, whether this very request was
+answered before, what was sent, the route itself. So a stranger's malformed body is a 401, and an editor's on a
+managers' route a 403.
+"""
+
+import hashlib
+from collections.abc import Callable
+from copy import deepcopy
+from functools import wraps
+from http import HTTPStatus
+from typing import Any, NoReturn
+
+import flask_smorest
+import marshmallow as ma
+from flask import Request, Response, current_app, g, request
+from webargs.flaskparser import FlaskParser
+
+from . import idempotency, strict_json
+from .actor import Actor
+from .auth.tokens import authenticate
+from .errors import Errors, Forbidden, Invalid, NotFound, StalePrecondition, UnsupportedMediaType
+from .fields import Schema
+from .limits import network, spend
+from .pagination import Listing, as_csv, page
+from .permissions import Person, is_member
+
+View = Callable[..., Any]
+Rule = Callable[[Person], bool]
+_pages: dict[type[Schema], type[Schema]] = {}
+
+
+def current_user() -> Actor:
+    """The signed-in person of this request."""
+    user: Actor = g.user
+    return user
+
+
+class Parser(FlaskParser):
+    """Bodies by strict_json; unknown query parameters are refused; faults become our `Invalid`."""
+
+    DEFAULT_UNKNOWN_BY_LOCATION: dict[str, str | None] = {"json": None, "query": None}  # noqa: RUF012 - webargs' way
+
+    def load_json(self, req: Request, schema: ma.Schema) -> Any:  # noqa: ARG002
+        body = req.get_data(cache=True)
+        if not body and not req.content_type:
+            return {}
+        if req.mimetype != "application/json":
+            raise UnsupportedMediaType
+        return strict_json.loads(body)
+
+    def handle_error(self, error: ma.ValidationError, *_: Any, **__: Any) -> NoReturn:
+        [messages] = error.messages_dict.values()
+        raise Invalid(errors=flat(messages))
+
+
+def flat(messages: Any) -> Errors:
+    """marshmallow's nested messages as `{field: [text, …]}`, by the outermost field."""
+    if not isinstance(messages, dict):
+        return {"body": _texts(messages)}
+    return {("body" if name == "_schema" else str(name)): _texts(found) for name, found in messages.items()}
+
+
+def _texts(found: Any) -> list[str]:
+    if isinstance(found, dict):
+        return [text for inner in found.values() for text in _texts(inner)]
+    return [text for inner in found for text in _texts(inner)] if isinstance(found, list) else [str(found)]
+
+
+def public(*, limit: str = "") -> Callable[[View], View]:
+    """No log-in needed; `limit` names the setting of how often an address may call it a minute."""
+    return _mark(public=True, limit=limit)
+
+
+def pending_too(view: View) -> View:
+    """Open to people who wait for their approval."""
+    return _mark(pending=True)(view)
+
+
+def only(rule: Rule) -> Callable[[View], View]:
+    """For those alone whom the permission lets."""
+    return _mark(rule=rule)
+
+
+def _mark(**marks: Any) -> Callable[[View], View]:
+    def decorator(view: View) -> View:
+        view.__dict__["_gate"] = {**getattr(view, "_gate", {}), **marks}
+        return view
+
+    return decorator
+
+
+class Blueprint(flask_smorest.Blueprint):
+    ARGUMENTS_PARSER = Parser()
+
+    def add_url_rule(
+        self, rule: str, endpoint: str | None = None, view_func: View | None = None, *args: Any, **options: Any
+    ) -> None:
+        assert view_func is not None
+        super().add_url_rule(rule, endpoint or view_func.__name__, self._gated(view_func), *args, **options)
+
+    def edit(self, rule: str) -> Callable[[View], View]:
+        """PUT, and PATCH, which is the same."""
+        return self.route(rule, methods=["PUT", "PATCH"])  # type: ignore[no-any-return]
+
+    def _gated(self, view: View) -> View:
+        marks: dict[str, Any] = getattr(view, "_gate", {})
+        name = self.name
+
+        @wraps(view)
+        def gate(*args: Any, **kwargs: Any) -> Any:
+            if marks.get("public"):
+                if limit := marks["limit"]:
+                    # By blueprint and view: a flood of applications must not shut the door to log-ins.
+                    spend(f"{name}.{view.__name__}", current_app.config[limit], network(request.remote_addr))
+                return view(*args, **kwargs)
+            user = g.user = authenticate(request)
+            spend("user", current_app.config["RATE_LIMIT_PER_MINUTE"], user.id or "")
+            if not marks.get("pending") and not is_member(user):
+                raise Forbidden("This account waits for its approval.", code="account_pending")
+            rule: Rule | None = marks.get("rule")
+            if rule is not None and not rule(user):
+                raise Forbidden
+            if request.method == "POST" and name != "auth":
+                return idempotency.run(user, lambda: view(*args, **kwargs))
+            return view(*args, **kwargs)
+
+        return gate
+
+    # -- what a route takes and answers ---------------------------------------------------------------------------
+
+    def accepts(self, schema: type[Schema]) -> Callable[[View], View]:
+        """The route's first argument is the validated body."""
+        found: Callable[[View], View] = self.arguments(schema(), location="json", example=schema.EXAMPLE)
+        return found
+
+    def queries(self, schema: type[Schema]) -> Callable[[View], View]:
+        """The route's first argument is the validated query."""
+        found: Callable[[View], View] = self.arguments(schema(), location="query")
+        return found
+
+    def answers(self, status: int, schema: type[Schema] | None = None, description: str = "") -> Callable[[View], View]:
+        """The route gives the encoded object (a JSON text), or None for an empty answer."""
+
+        def decorator(view: View) -> View:
+            @wraps(view)
+            def wrapper(*args: Any, **kwargs: Any) -> Response:
+                body = view(*args, **kwargs)
+                if isinstance(body, Response):
+                    return body
+                if body is None:
+                    return Response(status=status)
+                return respond(body, status)
+
+            _document(wrapper, status, schema, description, schema.EXAMPLE if schema else None)
+            return wrapper
+
+        return decorator
+
+    def lists(
+        self, query: type[Schema], schema: type[Schema], *, csv: str = "", may_csv: Rule | None = None
+    ) -> Callable[[View], View]:
+        """The route gets the filters and gives a `Listing`; `csv` names the file that `Accept: text/csv` asks for."""
+
+        def decorator(view: View) -> View:
+            @wraps(view)
+            def wrapper(arguments: dict[str, Any], *args: Any, **kwargs: Any) -> Response:
+                limit, cursor = arguments.pop("limit"), arguments.pop("cursor")
+                listing: Listing = view(arguments, *args, **kwargs)
+                if csv and request.accept_mimetypes.best_match(["application/json", "text/csv"]) == "text/csv":
+                    if may_csv is not None and not may_csv(current_user()):
+                        raise Forbidden
+                    return as_csv(listing, schema, csv)
+                return page(listing, limit, cursor, str(arguments.get("sort", "")))
+
+            _document(wrapper, 200, page_of(schema), "A page", {"data": [schema.EXAMPLE], "nextCursor": None})
+            if csv:
+                _document(wrapper, 200, {"type": "string"}, "All rows", None, content_type="text/csv")
+            found: View = self.arguments(query(), location="query")(wrapper)
+            return found
+
+        return decorator
+
+
+def respond(body: str, status: int = 200) -> Response:
+    """One object: with an `ETag` on GET, and 304 where the client has this very answer."""
+    response = Response(body, status=status, content_type="application/json")
+    if request.method in ("GET", "HEAD"):
+        response.headers["ETag"] = tag = etag(body)
+        asked = request.headers.get("If-None-Match")
+        if asked and (asked.strip() == "*" or tag in asked.replace("W/", "").split(", ")):
+            response.status_code = HTTPStatus.NOT_MODIFIED
+            response.set_data(b"")
+            del response.headers["Content-Type"]
+    return response
+
+
+def etag(body: str) -> str:
+    return f'"{hashlib.blake2b(body.encode(), digest_size=16).hexdigest()}"'
+
+
+def unless_stale(read: Callable[..., str], *args: Any, **kwargs: Any) -> None:
+    """Checks `If-Match` against what a GET would answer now; call it inside the transaction, with the row locked."""
+    asked = request.headers.get("If-Match")
+    if asked is None:
+        return
+    try:
+        current = etag(read(*args, **kwargs))
+    except NotFound:
+        if asked.strip() == "*":
+            raise StalePrecondition from None
+        raise
+    if asked.strip() != "*" and current not in [one.strip() for one in asked.split(",")]:
+        raise StalePrecondition
+
+
+def page_of(schema: type[Schema]) -> type[Schema]:
+    """The envelope of a list of it."""
+    if schema not in _pages:
+        fields = {
+            "data": ma.fields.List(ma.fields.Nested(schema), required=True),
+            "next_cursor": ma.fields.String(required=True, allow_none=True),
+        }
+        _pages[schema] = type(schema.__name__.removesuffix("Out") + "Page", (Schema,), fields)
+    return _pages[schema]
+
+
+def _document(
+    view: View, status: int, schema: Any, description: str, example: Any, content_type: str | None = None
+) -> None:
+    """Says it to flask-smorest as its own `response` decorator does, which would also dump what is encoded already."""
+    doc = view.__dict__["_apidoc"] = deepcopy(getattr(view, "_apidoc", {}))
+    entry = {"description": description or HTTPStatus(status).phrase, "content_type": content_type}
+    if schema is not None:
+        entry["schema"] = schema() if isinstance(schema, type) else schema
+    if example is not None:
+        entry["example"] = example
+    doc.setdefault("response", {}).setdefault("responses", {}).setdefault(status, []).append(entry)
+    doc.setdefault("success_status_codes", []).append(status)

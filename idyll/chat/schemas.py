@@ -1,0 +1,82 @@
+from typing import Any
+
+from marshmallow import ValidationError, fields
+
+from ..fields import Choice, Id, Moment, Schema, Text
+from ..pagination import PageQuery
+from ..users.roles import Role
+from .models import MessageType
+from .rooms import TEAM, is_room
+
+
+class RoomName(fields.String):
+    """`team`, `management` or `editor:<userId>`."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        if not is_room(text):
+            raise ValidationError("team, management, or editor:<userId>.")
+        return text
+
+
+class MessageOut(Schema):
+    EXAMPLE = {
+        "id": "01929e5c-8a10-7c3e-9b1d-5d7f4a2b6cf0",
+        "room": "team",
+        "message": "The colour grade looks good.",
+        "sender": "Asha Verma",
+        "senderId": "01929e5c-8a10-7c3e-9b1d-5d7f4a2b6c80",
+        "senderRole": "editor",
+        "type": "user",
+        "clientId": "c-17",
+        "timestamp": "2026-01-05T09:30:00.000Z",
+        "editedAt": None,
+        "deletedAt": None,
+    }
+
+    id = fields.String(required=True)
+    room = fields.String(required=True)
+    message = fields.String(required=True, allow_none=True, metadata={"description": "null when deleted"})
+    sender = fields.String(required=True, allow_none=True)
+    sender_id = fields.String(required=True, allow_none=True)
+    sender_role = Choice(Role, required=True, allow_none=True)
+    type = Choice(MessageType, required=True)
+    client_id = fields.String(required=True, allow_none=True)
+    timestamp = Moment(required=True)
+    edited_at = Moment(required=True, allow_none=True)
+    deleted_at = Moment(required=True, allow_none=True)
+
+
+class MessageIn(Schema):
+    EXAMPLE = {"message": "The colour grade looks good.", "room": "team", "clientId": "c-17"}
+
+    message = Text(4000, lines=True)
+    room = RoomName(load_default=TEAM)
+    client_id = Text(64, optional=True, metadata={"description": "The same from the same sender is stored once"})
+
+
+class MessageEdit(Schema):
+    EXAMPLE = {"message": "The colour grade looks very good."}
+
+    message = Text(4000, lines=True)
+
+
+class MessageQuery(PageQuery):
+    room = RoomName(load_default=TEAM)
+    before = Id(metadata={"description": "Only messages before this one"})
+    after = Id(metadata={"description": "Only messages after this one"})
+
+
+class RoomOut(Schema):
+    EXAMPLE = {"room": "team", "title": "Team", "unread": 2, "lastMessage": MessageOut.EXAMPLE}
+
+    room = fields.String(required=True)
+    title = fields.String(required=True)
+    unread = fields.Integer(required=True)
+    last_message = fields.Nested(MessageOut, required=True, allow_none=True)
+
+
+class ReadIn(Schema):
+    EXAMPLE = {"messageId": "01929e5c-8a10-7c3e-9b1d-5d7f4a2b6cf0"}
+
+    message_id = Id(required=True)

@@ -1,0 +1,180 @@
+"""Messages and rooms; REST and the sockets call the same functions."""
+
+from typing import Any
+
+from sqlalchemy import String, cast, delete, func, literal, select, union_all, update
+from sqlalchemy.exc import IntegrityError
+
+from ..actor import Actor
+from ..audit.service import note
+from ..clock import now
+from ..database import execute
+from ..errors import Conflict, Forbidden, Invalid, NotFound
+from ..events.service import forget, rewrite_of
+from ..extensions import db
+from ..ids import uuid7
+from ..json_sql import json_object, json_raw, json_text
+from ..limits import flood
+from ..pagination import Listing
+from ..permissions import can_delete_message, can_edit_message, can_enter_room, is_manager
+from ..shapes import Shape, parsed
+from ..transactions import record
+from ..users.models import User
+from ..users.roles import Role
+from ..users.service import known
+from .models import Message, ReadMark
+from .rooms import EDITOR, MANAGEMENT, TEAM
+from .schemas import MessageOut
+
+messages = Shape(MessageOut, Message)
+
+
+def enter(room: str, *, viewer: Actor) -> None:
+    """Raises `Forbidden` for a room that isn't the viewer's, `NotFound` for one of nobody."""
+    if not can_enter_room(viewer, room):
+        raise Forbidden
+    if room.startswith(EDITOR) and room != f"{EDITOR}{viewer.id}" and not known(room.removeprefix(EDITOR)):
+        raise NotFound
+
+
+def history(room: str, *, viewer: Actor, before: str | None = None, after: str | None = None) -> Listing:
+    """Newest page first, oldest message of a page first."""
+    enter(room, viewer=viewer)
+    where = [Message.room == room]
+    for key, name in ((before, "before"), (after, "after")):
+        if key is not None:
+            seq = _seq_of(key, room, name)
+            where.append(Message.seq < seq if name == "before" else Message.seq > seq)
+    return Listing(messages.body, (Message.seq,), where, reverse=True)
+
+
+def _seq_of(key: str, room: str, field: str) -> int:
+    seq = execute(select(Message.seq).where(Message.id == key, Message.room == room)).scalar()
+    if seq is None:
+        raise Invalid(errors={field: ["Not a message of this room."]})
+    return int(seq)
+
+
+def send(text: str, *, room: str, client_id: str | None, by: Actor) -> tuple[str, bool]:
+    """Stores a message once for its `client_id`; gives it, and whether it is new."""
+    enter(room, viewer=by)
+    if client_id and (sent := _sent(client_id, by)):
+        return sent, False
+    flood(str(by.id))
+    message = Message(id=uuid7(), room=room, message=text, sender_id=by.id, client_id=client_id, timestamp=now())
+    try:
+        with db.session.begin_nested():
+            db.session.add(message)
+    except IntegrityError:
+        sent = _sent(client_id, by) if client_id else None
+        if sent is None:
+            raise
+        return sent, False
+    body = messages.of(message.id)
+    record("new_message", parsed(body), about="message", of=message.id, audience=[room])
+    return body, True
+
+
+def _sent(client_id: str, by: Actor) -> str | None:
+    return messages.find(Message.sender_id == by.id, Message.client_id == client_id)
+
+
+def edit(key: str, text: str, *, by: Actor) -> str:
+    message = _lock(key, viewer=by)
+    if not can_edit_message(by, message):
+        raise Forbidden
+    if message.deleted_at is not None:
+        raise Conflict("The message was deleted.", code="message_deleted", current="deleted")
+    if message.message == text:
+        return messages.of(key)
+    message.message, message.edited_at = text, now()
+    db.session.flush()
+    body = messages.of(key)
+    shown = parsed(body)
+    # A replay tells the words that stand now, never those that were taken back.
+    rewrite_of("message", key, lambda data: {"message": shown} if isinstance(data.get("message"), dict) else shown)
+    record("message_updated", {"message": shown}, about="message", of=key, audience=[message.room])
+    return body
+
+
+def remove(key: str, *, by: Actor) -> None:
+    """Takes the text away and leaves the place. A second time changes nothing."""
+    message = _lock(key, viewer=by)
+    if not can_delete_message(by, message):
+        raise Forbidden
+    if message.deleted_at is not None:
+        return
+    message.message, message.deleted_at = None, now()
+    db.session.flush()
+    forget("message", key)
+    if message.sender_id != by.id:
+        note("message.deleted", "message", key, {"message": [None, None]}, by=by)
+    gone = {"messageId": key, "room": message.room}
+    record("message_deleted", gone, about="parting", of=key, audience=[message.room])
+
+
+def _lock(key: str, *, viewer: Actor) -> Message:
+    found = select(Message).where(Message.id == key, Message.visible_to(viewer)).with_for_update()
+    message = db.session.execute(found.execution_options(populate_existing=True)).scalar_one_or_none()
+    if message is None:
+        raise NotFound
+    return message
+
+
+# -- rooms ---------------------------------------------------------------------------------------------------------
+
+
+def rooms(*, viewer: Actor, only: str | None = None) -> Listing:
+    """The rooms that somebody may enter, with what they have not read there: the shared ones first."""
+    shared = [(0, TEAM, "Team")] + ([(1, MANAGEMENT, "Management")] if is_manager(viewer) else [])
+    named = [
+        select(literal(rank).label("rank"), literal(room).label("room"), literal(title).label("title"))
+        for rank, room, title in shared
+    ]
+    editors = select(literal(2), literal(EDITOR) + cast(User.id, String(36)), User.display_name)
+    mine = User.role == Role.EDITOR if is_manager(viewer) else User.id == viewer.id
+    all_of_them = union_all(*named, editors.where(mine, User.approved(), User.there())).subquery("rooms")
+    room = all_of_them.c.room
+    body = json_text(
+        json_object(
+            {
+                "room": room,
+                "title": all_of_them.c.title,
+                "unread": _unread(room, viewer),
+                "lastMessage": json_raw(_last_message(room)),
+            }
+        )
+    )
+    return Listing(body, (all_of_them.c.rank, room), [room == only] if only else [], descending=False)
+
+
+def _unread(room: Any, viewer: Actor) -> Any:
+    mark = select(ReadMark.seq).where(ReadMark.user_id == viewer.id, ReadMark.room == room)
+    seen = func.coalesce(mark.correlate_except(ReadMark).scalar_subquery(), 0)
+    others = (Message.sender_id.is_distinct_from(viewer.id), Message.deleted_at.is_(None))
+    unread = select(func.count()).select_from(Message).where(Message.room == room, Message.seq > seen, *others)
+    return unread.correlate_except(Message).scalar_subquery()
+
+
+def _last_message(room: Any) -> Any:
+    newest = select(messages.body).where(Message.room == room).order_by(Message.seq.desc()).limit(1)
+    return newest.correlate_except(Message).scalar_subquery()
+
+
+def mark_read(room: str, message_id: str, *, by: Actor) -> str:
+    """Everything up to the message is read; a mark never moves back. Gives the room."""
+    enter(room, viewer=by)
+    try:
+        seq = _seq_of(message_id, room, "messageId")
+        mine = (ReadMark.user_id == by.id, ReadMark.room == room)
+        moved: Any = execute(update(ReadMark).where(*mine, ReadMark.seq < seq).values(seq=seq, updated_at=now()))
+        if not moved.rowcount and execute(select(ReadMark.seq).where(*mine)).first() is None:
+            with db.session.begin_nested():
+                db.session.add(ReadMark(user_id=by.id, room=room, seq=seq))
+    except IntegrityError:  # somebody's other tab was first
+        execute(update(ReadMark).where(*mine, ReadMark.seq < seq).values(seq=seq, updated_at=now()))
+    return str(rooms(viewer=by, only=room).rows(1, None)[0][0])
+
+
+def forget_reader(user_id: str) -> None:
+    db.session.execute(delete(ReadMark).where(ReadMark.user_id == user_id))

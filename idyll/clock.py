@@ -1,0 +1,29 @@
+"""What time it is: for rows (UTC, milliseconds, as the API shows it) and for the agency (its own day)."""
+
+from datetime import UTC, date, datetime, time
+from zoneinfo import ZoneInfo
+
+from flask import current_app
+
+
+def now() -> datetime:
+    """Now, aware, in UTC, cut to milliseconds: what is stored is exactly what is answered."""
+    return whole_milliseconds(datetime.now(UTC))
+
+
+def whole_milliseconds(moment: datetime) -> datetime:
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+def today() -> date:
+    """The agency's calendar day (`AGENCY_TIMEZONE`), by which tasks become overdue."""
+    return datetime.now(agency_zone()).date()
+
+
+def agency_zone() -> ZoneInfo:
+    return ZoneInfo(current_app.config["AGENCY_TIMEZONE"])
+
+
+def midnight(day: date) -> datetime:
+    """When a day of the agency begins, in UTC."""
+    return datetime.combine(day, time.min, agency_zone()).astimezone(UTC)

@@ -1,0 +1,185 @@
+"""The kinds of refusal, and the one shape in which every refusal leaves (RFC 9457)."""
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from flask import Flask, Response, g, has_request_context, request
+from flask_jwt_extended.exceptions import JWTExtendedException
+from jwt.exceptions import PyJWTError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+
+log = logging.getLogger(__name__)
+
+Errors = dict[str, list[str]]
+RETRY_SECONDS = 2
+# The driver's codes for "try again": deadlocks, waited too long for a lock, statement cancelled, too many connections.
+BUSY_CODES = {"40001", "40P01", "55P03", "57014", "53300", 1205, 1213, 1040}
+
+
+class Problem(Exception):
+    """A refusal. `code` is a stable word for clients to switch on; `extra` members join the problem object."""
+
+    status = 400
+    code = "bad_request"
+    detail = "The request can't be understood."
+
+    def __init__(
+        self, detail: str = "", *, code: str = "", errors: Errors | None = None, retry_after: int = 0, **extra: Any
+    ) -> None:
+        self.detail = detail or self.detail
+        self.code = code or self.code
+        self.errors = errors
+        self.retry_after = retry_after
+        self.extra = extra
+        super().__init__(self.detail)
+
+    def as_dict(self) -> dict[str, Any]:
+        body: dict[str, Any] = {
+            "type": "about:blank",
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "detail": self.detail,
+            "instance": request.path if has_request_context() else "",
+            "code": self.code,
+            "requestId": g.get("request_id", ""),
+        }
+        if self.errors:
+            body["errors"] = self.errors
+        if self.retry_after:
+            body["retryAfter"] = self.retry_after
+        return body | self.extra
+
+
+class Unauthorized(Problem):
+    status = 401
+    code = "invalid_token"
+    detail = "The access token is missing, invalid or expired."
+
+
+class Forbidden(Problem):
+    status = 403
+    code = "forbidden"
+    detail = "You may not do this."
+
+
+class NotFound(Problem):
+    status = 404
+    code = "not_found"
+    detail = "There is no such thing, or it is not yours to know of."
+
+
+class Conflict(Problem):
+    status = 409
+    code = "conflict"
+    detail = "The present state forbids it."
+
+
+class StalePrecondition(Problem):
+    status = 412
+    code = "stale"
+    detail = "It was changed since you read it; read it again."
+
+
+class UnsupportedMediaType(Problem):
+    status = 415
+    code = "unsupported_media_type"
+    detail = "The body must be application/json in UTF-8."
+
+
+class Invalid(Problem):
+    status = 422
+    code = "invalid"
+    detail = "Some fields are not valid."
+
+
+class TooManyRequests(Problem):
+    status = 429
+    code = "rate_limited"
+    detail = "Too many requests."
+
+
+class Unavailable(Problem):
+    status = 503
+    code = "unavailable"
+    detail = "The server is busy or a part of it is down; try again."
+
+    def __init__(self, detail: str = "", **extra: Any) -> None:
+        super().__init__(detail, **{"retry_after": RETRY_SECONDS} | extra)
+
+
+def answer(problem: Problem) -> Response:
+    response = Response(orjson.dumps(problem.as_dict()), status=problem.status, content_type="application/problem+json")
+    if problem.status == HTTPStatus.UNAUTHORIZED:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    if problem.retry_after:
+        response.headers["Retry-After"] = str(problem.retry_after)
+    return response
+
+
+def init_app(app: Flask) -> None:
+    app.register_error_handler(Problem, answer)
+    app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(JWTExtendedException, _bad_token)
+    app.register_error_handler(PyJWTError, _bad_token)
+    app.register_error_handler(PoolTimeout, _busy)
+    app.register_error_handler(DBAPIError, _database)
+    app.register_error_handler(Exception, _unforeseen)
+
+
+def _http(error: HTTPException) -> Response:
+    """Werkzeug's own refusals: 400, 404, 405, 413, 414, 415 …"""
+    status = error.code or HTTPStatus.INTERNAL_SERVER_ERROR
+    if status < HTTPStatus.BAD_REQUEST:
+        return Response(error.get_body(), status=status, headers=error.get_headers())
+    if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        return _unforeseen(getattr(error, "original_exception", None) or error)
+    problem = Problem(_WORDS.get(status, HTTPStatus(status).description or HTTPStatus(status).phrase))
+    problem.status = status
+    problem.code = HTTPStatus(status).name.lower()
+    response = answer(problem)
+    if isinstance(error, MethodNotAllowed) and error.valid_methods:
+        response.headers["Allow"] = ", ".join(sorted(error.valid_methods))
+    return response
+
+
+_WORDS = {
+    404: NotFound.detail,
+    405: "This method is not for this address; see Allow.",
+    413: "The body is larger than 1 MiB.",
+}
+
+
+def _bad_token(_: Exception) -> Response:
+    return answer(Unauthorized())
+
+
+def _busy(_: Exception) -> Response:
+    return answer(Unavailable())
+
+
+def is_busy(error: DBAPIError) -> bool:
+    """Whether the same statement may succeed a moment later."""
+    original: Any = error.orig
+    code = getattr(original, "pgcode", None) or (original.args[0] if original is not None and original.args else None)
+    return code in BUSY_CODES or error.connection_invalidated or isinstance(error, OperationalError)
+
+
+def _database(error: DBAPIError) -> Response:
+    if isinstance(error, IntegrityError):
+        log.warning("a constraint refused a change: %s", type(error.orig).__name__)
+        return answer(Conflict("Somebody else changed this at the same time; read it again."))
+    if is_busy(error):
+        log.error("the database did not answer: %s", type(error.orig).__name__)
+        return answer(Unavailable())
+    return _unforeseen(error)
+
+
+def _unforeseen(error: BaseException) -> Response:
+    log.error("unforeseen %s", type(error).__name__, exc_info=error)
+    problem = Problem("Something went wrong on our side. The request id helps to find out what.", code="internal_error")
+    problem.status = 500
+    return answer(problem)

@@ -1,0 +1,172 @@
+"""The durable log: giving events their place, and replaying what somebody missed and may still see."""
+
+import hashlib
+import hmac
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import orjson
+from flask import current_app
+from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, update
+
+from ..actor import Actor
+from ..chat.models import Message
+from ..chat.rooms import rooms_of
+from ..clock import now
+from ..counters import Counter, advance
+from ..database import execute
+from ..errors import Invalid
+from ..extensions import db
+from ..meetings.models import Meeting
+from ..payouts.models import Payout
+from ..permissions import is_manager, is_member
+from ..tasks.models import Task
+from ..transactions import transaction
+from ..users.models import User
+from .models import Event
+
+EVENT_ID = re.compile(r"e(0|[1-9]\d{0,17})-([0-9a-f]{8})\Z")
+SEALED, SWEPT = "events_sealed", "events_swept"
+BATCH = 500
+
+
+def seal() -> None:
+    """Gives committed events their position, in the order in which they were written.
+
+    One sealer at a time: the counter's row is locked. An event written later has a higher id, because whoever changes
+    a thing second waited for its row; so positions tell every thing's changes in their true order.
+    """
+    while execute(select(exists().where(Event.position.is_(None)))).scalar():
+        with transaction() as session:
+            session.execute(select(Counter).where(Counter.name == SEALED).with_for_update())
+            waiting = select(Event.id).where(Event.position.is_(None)).order_by(Event.id).limit(BATCH)
+            ids = list(session.execute(waiting).scalars())
+            if ids:
+                last = advance(SEALED, len(ids))
+                places = [{"id": key, "position": last - len(ids) + 1 + i} for i, key in enumerate(ids)]
+                session.execute(update(Event), places)
+
+
+def replay(since: str | None, limit: int, *, viewer: Actor) -> dict[str, Any]:
+    """The answer of `GET /events` and of the socket's `sync`. Raises `Invalid` for a forged `since`."""
+    seal()
+    last = _counter(SEALED)
+    if since is None:
+        return {"events": [], "lastEventId": event_id(last), "more": False}
+    start = _position(since)
+    if start > last:
+        raise Invalid(errors={"since": ["Not the id of an event."]})
+    if start < _counter(SWEPT):
+        return {"resync": True, "lastEventId": event_id(last)}
+    mine = and_(Event.position > start, Event.position <= last, addressed_to(viewer), still_visible_to(viewer))
+    columns = select(Event.position, Event.name, Event.data).where(mine)
+    rows = execute(columns.order_by(Event.position).limit(limit + 1)).all()
+    more = len(rows) > limit
+    shown = [
+        {
+            "eventId": (key := event_id(row.position)),
+            "event": row.name,
+            "data": orjson.loads(row.data) | {"eventId": key},
+        }
+        for row in rows[:limit]
+    ]
+    return {"events": shown, "lastEventId": shown[-1]["eventId"] if more else event_id(last), "more": more}
+
+
+# -- who may see what ----------------------------------------------------------------------------------------------
+
+
+def rooms(viewer: Actor) -> list[str]:
+    """The audiences somebody belongs to now."""
+    own = [viewer.room]
+    if is_member(viewer):
+        own += ["members", *rooms_of(viewer)]
+    if is_manager(viewer):
+        own += ["managers", "editor:"]
+    return own
+
+
+def addressed_to(viewer: Actor) -> ColumnElement[bool]:
+    # A manager may enter every editor's room: for those the beginning of the name is enough.
+    return or_(*[Event.audience.like(f"%|{room}%" if room == "editor:" else f"%|{room}|%") for room in rooms(viewer)])
+
+
+def still_visible_to(viewer: Actor) -> ColumnElement[bool]:
+    """What REST would show now; parting words are told to whom they are addressed, though the thing is out of sight."""
+
+    def seen(model: Any, about: str) -> ColumnElement[bool]:
+        return and_(Event.about == about, exists().where(model.id == Event.of, model.visible_to(viewer)))
+
+    return or_(
+        Event.about.in_(("parting", "notification", "application")),
+        seen(Task, "task"),
+        seen(Payout, "payout"),
+        seen(Meeting, "meeting"),
+        seen(User, "user"),
+        seen(Message, "message"),
+    )
+
+
+# -- what is taken out of it ------------------------------------------------------------------------------------------
+
+
+def forget(about: str, of: str) -> None:
+    """Takes out what was told of a thing that is deleted now, in the transaction of its deletion."""
+    db.session.execute(delete(Event).where(Event.about == about, Event.of == of))
+
+
+def rewrite_of(about: str, of: str, change: Callable[[Any], Any]) -> None:
+    """Shapes anew what was told of one thing."""
+    _rewrite(and_(Event.about == about, Event.of == of), change)
+
+
+def rewrite(mentioning: str, change: Callable[[Any], Any]) -> None:
+    """Shapes anew every kept event whose payload mentions an id: `change` gets the payload and gives another."""
+    _rewrite(Event.data.contains(mentioning), change)
+
+
+def _rewrite(where: ColumnElement[bool], change: Callable[[Any], Any]) -> None:
+    rows = db.session.execute(select(Event.id, Event.data).where(where)).all()
+    if rows:
+        anew = [{"id": row.id, "data": orjson.dumps(change(orjson.loads(row.data))).decode()} for row in rows]
+        db.session.execute(update(Event), anew)
+
+
+def sweep() -> int:
+    """Deletes events older than `EVENT_RETENTION_DAYS`, in small steps; gives how many."""
+    oldest = now() - timedelta(days=current_app.config["EVENT_RETENTION_DAYS"])
+    total = 0
+    while True:
+        with transaction() as session:
+            old = select(Event.position).where(Event.created_at < oldest, Event.position.is_not(None))
+            places = list(session.execute(old.order_by(Event.position).limit(BATCH)).scalars())
+            if not places:
+                return total
+            advance(SWEPT, 0, at_least=max(places))
+            session.execute(delete(Event).where(Event.position.in_(places)))
+            total += len(places)
+
+
+# -- ids -----------------------------------------------------------------------------------------------------------
+
+
+def event_id(position: int) -> str:
+    return f"e{position}-{_signature(position)}"
+
+
+def _position(text: str) -> int:
+    found = EVENT_ID.match(text)
+    if not found or not hmac.compare_digest(found[2], _signature(int(found[1]))):
+        raise Invalid(errors={"since": ["Not the id of an event."]})
+    return int(found[1])
+
+
+def _signature(position: int) -> str:
+    secret = current_app.config["SECRET_KEY"].encode()
+    return hmac.digest(secret, f"event|{position}".encode(), hashlib.sha256)[:4].hex()
+
+
+def _counter(name: str) -> int:
+    return int(execute(select(func.max(Counter.value)).where(Counter.name == name)).scalar() or 0)

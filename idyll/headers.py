@@ -1,0 +1,54 @@
+"""What stands on every answer, and the way from http to https."""
+
+import logging
+import re
+import secrets
+
+from flask import Flask, Response, current_app, g, redirect, request
+from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.wrappers import Response as BaseResponse
+
+log = logging.getLogger(__name__)
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}\Z")
+PROBES = ("/healthz", "/readyz")
+YEAR = 365 * 24 * 3600
+
+
+def init_app(app: Flask) -> None:
+    app.before_request(_begin)
+    app.after_request(_finish)
+    if hops := app.config["TRUSTED_PROXIES"]:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=1, x_host=0)  # type: ignore[method-assign]  # Flask's way
+
+
+def _begin() -> BaseResponse | None:
+    asked = request.headers.get("X-Request-Id", "")
+    g.request_id = asked if REQUEST_ID.match(asked) else secrets.token_hex(16)
+    config = current_app.config
+    if config["APP_ENV"] != "production":
+        return None
+    if not config["TRUSTED_PROXIES_SET"] and "X-Forwarded-For" in request.headers:
+        config["TRUSTED_PROXIES_SET"] = True  # said once
+        log.warning("a proxy is in front, but TRUSTED_PROXIES is not set: every caller counts as the proxy's address")
+    forwarded = config["TRUSTED_PROXIES"] and request.headers.get("X-Forwarded-Proto")
+    if config["FORCE_HTTPS"] and forwarded and request.scheme == "http" and request.path not in PROBES:
+        return redirect(request.url.replace("http://", "https://", 1), 308)
+    return None
+
+
+def _finish(response: Response) -> Response:
+    headers = response.headers
+    headers["X-Request-Id"] = g.request_id
+    headers["X-Content-Type-Options"] = "nosniff"
+    if (figures := g.get("rate_limit")) is not None:
+        limit, remaining, reset = figures
+        headers["RateLimit-Limit"] = str(limit)
+        headers["RateLimit-Remaining"] = str(remaining)
+        headers["RateLimit-Reset"] = str(reset)
+    # Kept by the client, but asked for again each time: an ETag answers 304.
+    headers.setdefault("Cache-Control", "private, no-cache" if "ETag" in headers else "no-store")
+    headers.setdefault("Referrer-Policy", "no-referrer")
+    headers.setdefault("X-Frame-Options", "DENY")
+    if current_app.config["APP_ENV"] == "production":
+        headers["Strict-Transport-Security"] = f"max-age={YEAR}; includeSubDomains"
+    return response

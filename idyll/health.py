@@ -1,0 +1,73 @@
+"""Whether the process answers, and whether it can work."""
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+import redis
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from flask import Blueprint, Flask, Response, current_app, g
+from sqlalchemy.exc import SQLAlchemyError
+
+from .database import reader
+
+MIGRATIONS = Path(__file__).parent.parent / "migrations"
+bp = Blueprint("health", __name__)
+
+
+def init_app(app: Flask) -> None:
+    scripts = ScriptDirectory(str(MIGRATIONS))
+    app.extensions["schema_head"] = scripts.get_current_head()
+    app.extensions["schema_known"] = {script.revision for script in scripts.walk_revisions()}
+    app.register_blueprint(bp)
+
+
+@bp.get("/healthz")
+def healthz() -> Response:
+    return Response(b'{"status":"ok"}', content_type="application/json")
+
+
+@bp.get("/readyz")
+def readyz() -> Response:
+    checks = check()
+    down = any(value == "down" for value in checks.values())
+    degraded = any(value != "ok" for value in checks.values())
+    status = "down" if down else "degraded" if degraded else "ok"
+    response = Response(orjson.dumps({"status": status, "checks": checks}), content_type="application/json")
+    if down:
+        response.status_code = 503
+        response.headers["Retry-After"] = "5"
+    return response
+
+
+def check() -> dict[str, str]:
+    """Each part: `ok`; `down`, without which nothing works; or what is wrong with it."""
+    checks = {"database": "ok", "schema": _schema()}
+    if checks["schema"] == "unreachable":
+        checks = {"database": "down", "schema": "unknown"}
+    if current_app.config["REDIS_URL"]:
+        checks["redis"] = _redis()
+    return checks
+
+
+def _schema() -> str:
+    try:
+        connection = reader()
+        connection.exec_driver_sql("SELECT 1")
+        revision = MigrationContext.configure(connection).get_current_revision()
+    except SQLAlchemyError:
+        g.pop("reader", None)
+        return "unreachable"
+    if revision == current_app.extensions["schema_head"]:
+        return "ok"
+    return "down" if revision is None or revision in current_app.extensions["schema_known"] else "ahead"
+
+
+def _redis() -> str:
+    try:
+        client: Any = redis.from_url(current_app.config["REDIS_URL"], socket_timeout=1, socket_connect_timeout=1)
+        client.ping()
+    except (redis.RedisError, OSError):
+        return "away"
+    return "ok"

@@ -1,0 +1,146 @@
+"""JSON built by the database: few constructs, compiled for SQLite, PostgreSQL, MariaDB and MySQL.
+
+A page leaves the database as text that is ready to send. Python then neither fetches twenty columns a row nor makes
+objects of them, which is where most of the time of a list went (docs/adr/007-how-lists-are-read.md).
+"""
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, FromClause, Text, literal_column
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.sql.visitors import InternalTraversal
+
+
+class json_object(FunctionElement[str]):  # noqa: N801 - an SQL function
+    """An object of the given names and expressions; on PostgreSQL of the type `json`."""
+
+    type = Text()
+    inherit_cache = True
+
+    def __init__(self, members: dict[str, ColumnElement[Any]]) -> None:
+        pairs: list[Any] = []
+        for name, value in members.items():
+            pairs += [literal_column(f"'{name}'"), value]
+        super().__init__(*pairs)
+
+
+class json_raw(FunctionElement[str]):  # noqa: N801
+    """A text that is JSON already, to be nested as it is."""
+
+    type = Text()
+    inherit_cache = True
+
+
+class json_bool(FunctionElement[str]):  # noqa: N801
+    """true or false, where the database has only 1 and 0."""
+
+    type = Text()
+    inherit_cache = True
+
+
+class json_instant(FunctionElement[str]):  # noqa: N801
+    """A moment as RFC 3339 with milliseconds and Z."""
+
+    type = Text()
+    inherit_cache = True
+
+
+class json_money(FunctionElement[str]):  # noqa: N801
+    """Whole hundredths as a number of units. A double holds every amount up to 90 trillion exactly enough."""
+
+    type = Text()
+    inherit_cache = True
+
+
+class json_array(FunctionElement[str]):  # noqa: N801
+    """All values of a column of a subquery, as an array; to be selected by one that has a FROM."""
+
+    type = Text()
+    inherit_cache = True
+
+
+class json_text(FunctionElement[str]):  # noqa: N801
+    """Built JSON as a text to be fetched: psycopg2 would parse a column of the type json."""
+
+    type = Text()
+    inherit_cache = True
+
+
+def _arguments(element: FunctionElement[Any], compiler: SQLCompiler, **kw: Any) -> str:
+    return compiler.process(element.clause_expr.element, **kw)
+
+
+def _template(construct: type[FunctionElement[Any]], **templates: str) -> None:
+    """`default` is for MariaDB and MySQL, which share a syntax here."""
+
+    def compile_default(element: Any, compiler: SQLCompiler, **kw: Any) -> str:
+        return templates["default"].format(_arguments(element, compiler, **kw))
+
+    compiles(construct)(compile_default)
+    for dialect in ("postgresql", "sqlite"):
+
+        def compile_one(element: Any, compiler: SQLCompiler, _dialect: str = dialect, **kw: Any) -> str:
+            return templates[_dialect].format(_arguments(element, compiler, **kw))
+
+        compiles(construct, dialect)(compile_one)
+
+
+_template(json_object, postgresql="json_build_object({})", sqlite="json_object({})", default="json_object({})")
+# MySQL and MariaDB take a result of JSON_EXTRACT for JSON, also where it comes out of a subquery or a CASE.
+_template(json_raw, postgresql="({})::json", sqlite="json({})", default="json_extract({}, '$')")
+_template(
+    json_bool,
+    postgresql="({})",
+    sqlite="json(CASE WHEN {} THEN 'true' ELSE 'false' END)",
+    default="json_extract('[false,true]', IF({}, '$[1]', '$[0]'))",
+)
+_template(
+    json_instant,
+    postgresql="to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')",
+    sqlite="{}",
+    default="concat(left(date_format({}, '%%Y-%%m-%%dT%%H:%%i:%%s.%%f'), 23), 'Z')",
+)
+_template(
+    json_money,
+    postgresql="({} / 100.0)::float8",
+    sqlite="({} / 100.0)",
+    default="(cast({} as double) / 100)",
+)
+_template(
+    json_array,
+    postgresql="coalesce(json_agg({}), '[]'::json)",
+    sqlite="json_group_array({})",
+    default="coalesce(json_arrayagg({}), '[]')",
+)
+
+
+_template(json_text, postgresql="({})::text", sqlite="{}", default="{}")
+
+
+class Encoded(ColumnElement[str]):
+    """A row as JSON text: one big expression that is compiled once and found again by its name alone.
+
+    SQLAlchemy looks statements up by walking through them on every execution; a name in place of forty columns
+    keeps that short.
+    """
+
+    __visit_name__ = "encoded"
+    type = Text()
+    inherit_cache = False
+    _traverse_internals = (("name", InternalTraversal.dp_string),)
+
+    def __init__(self, name: str, expression: ColumnElement[Any], source: FromClause) -> None:
+        self.name = name
+        self.built = expression
+        self.source = source
+
+    @property
+    def _from_objects(self) -> list[FromClause]:
+        return [self.source]
+
+
+@compiles(Encoded)
+def _encoded(element: Encoded, compiler: SQLCompiler, **kw: Any) -> str:
+    return compiler.process(element.built, **kw)

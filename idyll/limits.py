@@ -1,0 +1,137 @@
+"""How often somebody may call: counted in Redis for all instances, or in this process where there is none.
+
+Flask-Limiter holds the storage; its hooks stay off, because they cost more than the rest of a short request.
+"""
+
+import ipaddress
+import logging
+import math
+import time
+from collections import deque
+from typing import Any
+
+from flask import Flask, current_app, g
+from limits.storage import Storage
+from redis import RedisError
+
+from .errors import TooManyRequests
+from .extensions import limiter
+
+log = logging.getLogger(__name__)
+WINDOW = 60
+RETRY_REDIS_SECONDS = 5.0
+
+
+class LocalStorage(Storage):
+    """Fixed windows in a dictionary (the library's own starts a timer thread with every hit)."""
+
+    STORAGE_SCHEME = ["local"]  # noqa: RUF012 - the library declares it so
+    SWEEP_FROM = 10_000
+
+    def __init__(self, uri: str | None = None, **_: Any) -> None:
+        super().__init__(uri)
+        self.windows: dict[str, tuple[int, float]] = {}
+
+    @property
+    def base_exceptions(self) -> type[Exception]:
+        return ValueError
+
+    def incr(self, key: str, expiry: float, amount: int = 1) -> int:
+        now = time.time()
+        count, ends = self.windows.get(key, (0, 0.0))
+        if ends <= now:
+            if len(self.windows) > self.SWEEP_FROM:
+                self.windows = {k: window for k, window in self.windows.items() if window[1] > now}
+            count, ends = 0, now + expiry
+        self.windows[key] = (count + amount, ends)
+        return count + amount
+
+    def get(self, key: str) -> int:
+        count, ends = self.windows.get(key, (0, 0.0))
+        return count if ends > time.time() else 0
+
+    def get_expiry(self, key: str) -> float:
+        return self.windows.get(key, (0, time.time()))[1]
+
+    def check(self) -> bool:
+        return True
+
+    def reset(self) -> int:
+        count = len(self.windows)
+        self.windows.clear()
+        return count
+
+    def clear(self, key: str) -> None:
+        self.windows.pop(key, None)
+
+
+def init_app(app: Flask) -> None:
+    app.config["RATELIMIT_STORAGE_URI"] = app.config["REDIS_URL"] or "local://"
+    if app.config["REDIS_URL"]:
+        app.config["RATELIMIT_STORAGE_OPTIONS"] = {"socket_timeout": 1, "socket_connect_timeout": 1}
+    # Known already, so that it hangs no hooks on the app: they would run on every request.
+    app.extensions["limiter"] = {limiter}
+    limiter.init_app(app)
+    # Where Redis is away the limits still hold, for each process alone.
+    app.extensions["local_limits"] = LocalStorage()
+    app.extensions["limit_storage"] = limiter.storage if limiter.enabled else app.extensions["local_limits"]
+    app.extensions["redis_retry_at"] = 0.0
+
+
+def spend(name: str, amount: int, key: str) -> None:
+    """Counts one call of `key` against `amount` a minute. Raises `TooManyRequests`, and sets the headers' figures."""
+    if not current_app.config["RATELIMIT_ENABLED"]:
+        return
+    count, resets_at = _count(f"{name}/{key}")
+    reset = max(1, round(resets_at - time.time()))
+    g.rate_limit = (amount, max(0, amount - count), reset)
+    if count > amount:
+        raise TooManyRequests(retry_after=reset)
+
+
+def _count(key: str) -> tuple[int, float]:
+    local: LocalStorage = current_app.extensions["local_limits"]
+    storage: Any = current_app.extensions["limit_storage"]
+    if isinstance(storage, LocalStorage) or time.monotonic() < current_app.extensions["redis_retry_at"]:
+        return local.incr(key, WINDOW), local.get_expiry(key)
+    try:
+        return storage.incr(key, WINDOW), storage.get_expiry(key)
+    except (RedisError, OSError) as error:
+        log.warning("Redis is away (%s): rate limits hold in this process alone", type(error).__name__)
+        current_app.extensions["redis_retry_at"] = time.monotonic() + RETRY_REDIS_SECONDS
+        return local.incr(key, WINDOW), local.get_expiry(key)
+
+
+def network(address: str | None) -> str:
+    """What counts as one address: an IPv4 address, or an IPv6 /64, which one person has whole."""
+    try:
+        parsed = ipaddress.ip_address(address or "")
+    except ValueError:
+        return address or "unknown"
+    if isinstance(parsed, ipaddress.IPv6Address):
+        if parsed.ipv4_mapped:
+            return str(parsed.ipv4_mapped)
+        return str(ipaddress.ip_network((parsed, 64), strict=False))
+    return str(parsed)
+
+
+FLOOD_SECONDS = 10.0
+_sent: dict[str, deque[float]] = {}
+
+
+def flood(user_id: str) -> None:
+    """Counts a chat message: `CHAT_FLOOD_LIMIT` in any 10 seconds. Raises `TooManyRequests`."""
+    if len(_sent) > LocalStorage.SWEEP_FROM:
+        _sent.clear()
+    sent, moment = _sent.setdefault(user_id, deque()), time.monotonic()
+    while sent and sent[0] <= moment - FLOOD_SECONDS:
+        sent.popleft()
+    if len(sent) >= current_app.config["CHAT_FLOOD_LIMIT"]:
+        wait = max(1, math.ceil(sent[0] + FLOOD_SECONDS - moment))
+        raise TooManyRequests("Too many messages; wait a moment.", retry_after=wait)
+    sent.append(moment)
+
+
+def forget_counts() -> None:
+    """Nobody sent anything yet."""
+    _sent.clear()

@@ -1,0 +1,190 @@
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from flask import current_app
+from sqlalchemy import delete, insert, select
+
+from ..actor import Actor
+from ..audit.service import difference, note
+from ..clock import now
+from ..database import execute
+from ..errors import Conflict, Invalid, NotFound
+from ..events.service import forget
+from ..extensions import db
+from ..notifications.models import Kind
+from ..notifications.service import News, tell
+from ..pagination import Listing
+from ..shapes import Shape, changed, parsed
+from ..transactions import record
+from ..users.models import User
+from .models import Attendee, Meeting
+from .schemas import ALL_TEAM, MeetingOut
+
+meetings = Shape(MeetingOut, Meeting)
+
+EVERYBODY = ["members"]
+
+
+def listing(*, viewer: Actor, cancelled: bool = False, **filters: Any) -> Listing:
+    where = [Meeting.visible_to(viewer)]
+    if not cancelled:
+        where.append(Meeting.cancelled_at.is_(None))
+    if "from_" in filters:
+        where.append(Meeting.starts_at >= filters["from_"])
+    if "to" in filters:
+        where.append(Meeting.starts_at <= filters["to"])
+    return Listing(meetings.body, (Meeting.starts_at, Meeting.id), where, descending=False)
+
+
+def show(key: str, *, viewer: Actor) -> str:
+    return meetings.get(Meeting.id == key, Meeting.visible_to(viewer))
+
+
+def lock(key: str, *, viewer: Actor) -> Meeting:
+    """The meeting for a change. Raises `NotFound` where the viewer can't see it."""
+    found = select(Meeting).where(Meeting.id == key, Meeting.visible_to(viewer)).with_for_update()
+    meeting = db.session.execute(found.execution_options(populate_existing=True)).scalar_one_or_none()
+    if meeting is None:
+        raise NotFound
+    return meeting
+
+
+def schedule(fields: dict[str, Any], *, by: Actor) -> str:
+    fields = {"duration_minutes": 60, "timezone": current_app.config["AGENCY_TIMEZONE"], "attendees": [], **fields}
+    moment = now()
+    people, all_team = _people(fields.pop("attendees"))
+    meeting = Meeting(organizer_id=by.id, all_team=all_team, created_at=moment, updated_at=moment)
+    _apply(meeting, fields)
+    db.session.add(meeting)
+    db.session.flush()
+    _seat(meeting, people)
+    body = meetings.of(meeting.id)
+    shown = parsed(body)
+    given = {name: [None, shown[name]] for name in ("title", "startsAt", "durationMinutes", "allTeam", "attendees")}
+    note("meeting.scheduled", "meeting", meeting.id, given, by=by)
+    audience = ["managers", *_rooms(all_team, people)]
+    record("meeting_created", {"meeting": shown}, about="meeting", of=meeting.id, audience=audience)
+    _tell(meeting, shown["attendees"], "Meeting scheduled", by=by)
+    return body
+
+
+def edit(meeting: Meeting, changes: dict[str, Any], *, by: Actor) -> str:
+    if meeting.cancelled_at is not None:
+        raise Conflict("The meeting was cancelled.", code="meeting_cancelled", current="cancelled")
+    changes = dict(changes)
+    before = parsed(meetings.of(meeting.id))
+    if "attendees" in changes:
+        people, meeting.all_team = _people(changes.pop("attendees"))
+        _seat(meeting, people)
+    _apply(meeting, changes)
+    db.session.flush()
+    if parsed(meetings.of(meeting.id)) == before:
+        return meetings.of(meeting.id)
+    meeting.version += 1
+    meeting.updated_at = now()
+    db.session.flush()
+    body = meetings.of(meeting.id)
+    after = parsed(body)
+    note("meeting.updated", "meeting", meeting.id, difference(before, after), by=by)
+    _announce(meeting, before, after)
+    _tell(meeting, after["attendees"], "Meeting changed", by=by)
+    return body
+
+
+def cancel(meeting: Meeting, *, by: Actor) -> None:
+    """The row stays, out of the list. A second time changes nothing."""
+    if meeting.cancelled_at is not None:
+        return
+    shown = parsed(meetings.of(meeting.id))
+    meeting.cancelled_at = meeting.updated_at = now()
+    meeting.version += 1
+    db.session.flush()
+    note("meeting.cancelled", "meeting", meeting.id, by=by)
+    forget("meeting", meeting.id)
+    audience = ["managers", *_rooms(meeting.all_team, shown["attendees"])]
+    record("meeting_deleted", {"meetingId": meeting.id}, about="parting", of=meeting.id, audience=audience)
+    _tell(meeting, shown["attendees"], "Meeting cancelled", by=by)
+
+
+def drop_attendee(user_id: str, *, by: Actor) -> None:
+    """Takes somebody who goes out of their meetings."""
+    theirs = select(Attendee.meeting_id).where(Attendee.user_id == user_id)
+    found = select(Meeting).where(Meeting.id.in_(theirs)).order_by(Meeting.id).with_for_update()
+    for meeting in db.session.execute(found).scalars().all():
+        before = parsed(meetings.of(meeting.id))
+        one = (Attendee.meeting_id == meeting.id, Attendee.user_id == user_id)
+        db.session.execute(delete(Attendee).where(*one))
+        meeting.version += 1
+        meeting.updated_at = now()
+        db.session.flush()
+        after = parsed(meetings.of(meeting.id))
+        note("meeting.updated", "meeting", meeting.id, difference(before, after), by=by)
+        _announce(meeting, before, after)
+
+
+# -- rules -----------------------------------------------------------------------------------------------------------
+
+
+def _apply(meeting: Meeting, fields: dict[str, Any]) -> None:
+    for name in fields.keys() & {"title", "description", "meeting_link", "duration_minutes", "timezone"}:
+        setattr(meeting, name, fields[name])
+    zone = ZoneInfo(meeting.timezone)
+    try:
+        if "starts_at" in fields:
+            meeting.starts_at = fields["starts_at"].replace(microsecond=fields["starts_at"].microsecond // 1000 * 1000)
+        elif fields.keys() & {"date", "time", "timezone"}:
+            day = fields.get("date") or meeting.local_date
+            clock = time.fromisoformat(fields.get("time") or meeting.local_time)
+            meeting.starts_at = datetime.combine(day, clock, zone).astimezone(UTC)
+        local = meeting.starts_at.astimezone(zone)
+        meeting.ends_at = meeting.starts_at + timedelta(minutes=meeting.duration_minutes)
+    except OverflowError:
+        raise Invalid(errors={"date" if "date" in fields else "startsAt": ["Out of range."]}) from None
+    meeting.local_date, meeting.local_time = local.date(), local.strftime("%H:%M")
+
+
+def _people(references: list[str]) -> tuple[list[str], bool]:
+    """The members whom ids, e-mails or usernames name, and whether all are meant. Raises `Invalid`."""
+    wanted = [reference for reference in references if reference != ALL_TEAM]
+    named = select(User.id, User.email, User.username_key).where(User.named(wanted), User.approved(), User.there())
+    found = execute(named).all() if wanted else []
+    keys = {key for row in found for key in row if key}
+    unknown = [reference for reference in wanted if reference.lower() not in keys]
+    if unknown:
+        raise Invalid(errors={"attendees": [f"There is no member {reference!r}." for reference in unknown[:10]]})
+    if len(wanted) < len(references):
+        return [], True
+    return [row.id for row in found], False
+
+
+def _seat(meeting: Meeting, people: list[str]) -> None:
+    db.session.execute(delete(Attendee).where(Attendee.meeting_id == meeting.id))
+    if people:
+        rows = [{"meeting_id": meeting.id, "user_id": person} for person in people]
+        db.session.execute(insert(Attendee), rows)
+
+
+# -- who is told ---------------------------------------------------------------------------------------------------
+
+
+def _rooms(all_team: bool, people: list[str]) -> list[str]:
+    return EVERYBODY if all_team else [f"user:{person}" for person in people]
+
+
+def _announce(meeting: Meeting, before: dict[str, Any], after: dict[str, Any]) -> None:
+    data = {"meetingId": meeting.id, "updates": changed(before, after)}
+    was, now_in = set(before["attendees"]), set(after["attendees"])
+    stayed = EVERYBODY if before["allTeam"] and after["allTeam"] else _rooms(False, sorted(was & now_in))
+    record("meeting_updated", data, about="meeting", of=meeting.id, audience=["managers", *stayed])
+    if came := _rooms(False, sorted(now_in - was)):
+        record("meeting_created", {"meeting": after}, about="meeting", of=meeting.id, audience=came)
+    if went := _rooms(False, sorted(was - now_in)):
+        parting = {"meetingId": meeting.id, "updates": {"attendees": after["attendees"]}}
+        record("meeting_updated", parting, about="parting", of=meeting.id, audience=went)
+
+
+def _tell(meeting: Meeting, people: list[str], title: str, *, by: Actor) -> None:
+    when = f"{meeting.local_date:%d %b %Y} {meeting.local_time} ({meeting.timezone})"
+    news = News(Kind.MEETING, title, f"{meeting.title}: {when}", "meeting", meeting.id)
+    tell([person for person in people if person != by.id], news)

@@ -1,0 +1,24 @@
+"""Links by which somebody sets a password, handed on by a manager: there may be no mail server."""
+
+import orjson
+
+from ..actor import Actor
+from ..audit.service import note
+from ..auth.service import password_link
+from ..errors import Forbidden
+from ..permissions import can_manage_user
+from ..users import service as users
+from ..users.models import User
+
+
+def link(user: User) -> dict[str, str]:
+    return password_link(user.id)
+
+
+def invite(user_id: str, *, by: Actor) -> str:
+    """A fresh link; earlier ones end. Raises `NotFound`, and `Forbidden` for a person whom one doesn't manage."""
+    user = users.lock(user_id, viewer=by)
+    if not can_manage_user(by, user):
+        raise Forbidden
+    note("user.invited", "user", user.id, by=by)
+    return orjson.dumps({"invite": password_link(user.id)}).decode()

@@ -1,0 +1,1 @@
+"""What people are told about; each sees only their own."""

@@ -1,0 +1,160 @@
+"""Making, reading and clearing notifications.
+
+Texts name tasks, projects and meetings, never people: a notification outlives the person whom it is about.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, delete, func, insert, or_, select, update
+
+from ..actor import Actor
+from ..audit.service import note
+from ..clock import now
+from ..database import execute
+from ..errors import Invalid, NotFound
+from ..events.service import forget
+from ..extensions import db
+from ..ids import is_id, uuid7
+from ..pagination import Listing
+from ..shapes import Shape, parsed
+from ..transactions import record
+from ..users.models import User
+from ..users.roles import MANAGERS, Role
+from .models import Kind, Notification
+from .schemas import NotificationOut
+
+ONE_MINUTE = timedelta(minutes=1)
+
+notifications = Shape(NotificationOut, Notification)
+
+
+@dataclass(frozen=True)
+class News:
+    """What is told, and about which thing."""
+
+    kind: Kind
+    title: str
+    message: str
+    entity_type: str
+    entity_id: str
+    urgent: bool = False
+
+
+def tell(recipients: Iterable[str | None], news: News) -> None:
+    """Writes a notification for each person, in the transaction of the change.
+
+    Several edits of one object within a minute make one notification: a recent one gets the new text, becomes unread
+    again and stays urgent. The object's row is locked by its change, so two edits can't both find nothing to rewrite.
+    """
+    people = sorted({person for person in recipients if person})
+    if not people:
+        return
+    moment = now()
+    recent = (
+        Notification.user_id.in_(people),
+        Notification.entity_id == news.entity_id,
+        Notification.type == news.kind,
+        Notification.created_at > moment - ONE_MINUTE,
+    )
+    text = {"title": news.title[:200], "message": news.message[:2000]}
+    rewritten = {row.user_id: row.id for row in execute(select(Notification.id, Notification.user_id).where(*recent))}
+    if rewritten:
+        urgent = or_(Notification.urgent, news.urgent)
+        these = Notification.id.in_(rewritten.values())
+        execute(update(Notification).where(these).values(**text, read_at=None, urgent=urgent))
+    fresh = [
+        {
+            "id": uuid7(),
+            "user_id": person,
+            "type": news.kind.value,
+            "urgent": news.urgent,
+            "entity_type": news.entity_type,
+            "entity_id": news.entity_id,
+            "created_at": moment,
+            **text,
+        }
+        for person in people
+        if person not in rewritten
+    ]
+    if fresh:
+        execute(insert(Notification), fresh)
+    _announce([*rewritten.values(), *(row["id"] for row in fresh)])
+
+
+def _announce(ids: Sequence[str]) -> None:
+    found = select(Notification.id, Notification.user_id, notifications.body.label("body"))
+    for row in execute(found.where(Notification.id.in_(ids))):
+        data = {"notification": parsed(row.body)}
+        record("new_notification", data, about="notification", of=row.id, audience=[f"user:{row.user_id}"])
+
+
+def managers(*, but: Actor | None = None, only_owners: bool = False) -> list[str]:
+    """Whom to tell what managers are told; not who did it themselves."""
+    where = [User.managing()]
+    if only_owners:
+        where.append(User.role == Role.OWNER)
+    if but is not None and but.id:
+        where.append(User.id != but.id)
+    return list(execute(select(User.id).where(*where)).scalars())
+
+
+def broadcast(fields: dict[str, Any], *, by: Actor) -> int:
+    """A manager's own notification to one person or many; gives how many got it."""
+    to = fields["to"]
+    groups: dict[str, ColumnElement[bool]] = {
+        "all": User.approved(),
+        "managers": User.role.in_(MANAGERS),
+        "editors": User.role == Role.EDITOR,
+    }
+    if to not in groups and not is_id(to):
+        raise Invalid(errors={"to": ["all, managers, editors, or a member's id."]})
+    chosen = groups[to] if to in groups else User.id == to
+    people = list(execute(select(User.id).where(chosen, User.approved(), User.there())).scalars())
+    if not people and to not in groups:
+        raise Invalid(errors={"to": ["There is no such member."]})
+    broadcast_id = uuid7()
+    kind = Kind(fields["type"])
+    tell(people, News(kind, fields["title"], fields["message"], "broadcast", broadcast_id, fields["urgent"]))
+    note("broadcast.sent", "broadcast", broadcast_id, {"to": [None, to], "recipients": [None, len(people)]}, by=by)
+    return len(people)
+
+
+def listing(*, viewer: Actor, unread: bool | None = None) -> Listing:
+    where = [Notification.user_id == viewer.id]
+    if unread is not None:
+        where.append(Notification.read_at.is_(None) if unread else Notification.read_at.is_not(None))
+    return Listing(notifications.body, (Notification.id,), where)
+
+
+def unread_count(user_id: str | None) -> int:
+    mine = (Notification.user_id == user_id, Notification.read_at.is_(None))
+    return int(execute(select(func.count()).select_from(Notification).where(*mine)).scalar_one())
+
+
+def mark_read(key: str, *, by: Actor) -> str:
+    mine = (Notification.id == key, Notification.user_id == by.id)
+    execute(update(Notification).where(*mine, Notification.read_at.is_(None)).values(read_at=now()))
+    return notifications.get(*mine)
+
+
+def mark_all_read(*, by: Actor) -> None:
+    mine = (Notification.user_id == by.id, Notification.read_at.is_(None))
+    execute(update(Notification).where(*mine).values(read_at=now()))
+
+
+def remove(key: str, *, by: Actor) -> None:
+    found: Any = execute(delete(Notification).where(Notification.id == key, Notification.user_id == by.id))
+    if not found.rowcount:
+        raise NotFound
+    forget("notification", key)
+
+
+def remove_all_of(user_id: str) -> None:
+    """What a removed person was told."""
+    mine = select(Notification.id).where(Notification.user_id == user_id)
+    for key in db.session.execute(mine).scalars().all():
+        forget("notification", key)
+    db.session.execute(delete(Notification).where(Notification.user_id == user_id))

@@ -1,0 +1,1 @@
+"""Money: requested, approved, paid once."""

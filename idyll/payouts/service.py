@@ -1,0 +1,243 @@
+"""The rules of money: legal moves only, nobody decides on their own, and nothing is paid twice."""
+
+from typing import Any
+
+from flask import current_app
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+
+from ..actor import Actor
+from ..audit.service import difference, note
+from ..clock import now
+from ..errors import Conflict, Forbidden, Invalid, NotFound
+from ..extensions import db
+from ..fields import camelcase
+from ..notifications.models import Kind
+from ..notifications.service import News, managers, tell
+from ..pagination import Listing
+from ..permissions import can_decide_payout, can_edit_payout, can_see_work_of, is_manager
+from ..shapes import Shape, changed, parsed
+from ..tasks.models import Approval, Task
+from ..transactions import record
+from ..users.service import find_member, known
+from .models import Payment, Payout, PayoutStatus
+from .schemas import PayoutOut
+
+payouts = Shape(PayoutOut, Payout)
+
+DECIDING_FIELDS = frozenset(("status", "reason", "reference"))
+MOVES = {
+    PayoutStatus.PENDING: (PayoutStatus.APPROVED, PayoutStatus.REJECTED),
+    PayoutStatus.APPROVED: (PayoutStatus.PAID, PayoutStatus.REJECTED),
+}
+
+
+def listing(*, viewer: Actor, **filters: Any) -> Listing:
+    where = [Payout.visible_to(viewer)]
+    for name in ("status", "editor_id"):
+        if name in filters:
+            where.append(getattr(Payout, name) == filters[name])
+    if "from_" in filters:
+        where.append(Payout.requested_at >= filters["from_"])
+    if "to" in filters:
+        where.append(Payout.requested_at <= filters["to"])
+    return Listing(payouts.body, (Payout.id,), where)
+
+
+def listing_of(user_id: str, *, viewer: Actor, **filters: Any) -> Listing:
+    """Somebody's payouts. Raises `Forbidden` for another editor, `NotFound` for an unknown id."""
+    if not can_see_work_of(viewer, user_id):
+        raise Forbidden
+    if user_id != viewer.id and not known(user_id):
+        raise NotFound
+    found = listing(viewer=viewer, **filters)
+    found.where.append(Payout.editor_id == user_id)
+    return found
+
+
+def show(key: str, *, viewer: Actor) -> str:
+    return payouts.get(Payout.id == key, Payout.visible_to(viewer))
+
+
+def lock(key: str, *, viewer: Actor) -> Payout:
+    """The payout for a change. Raises `NotFound` where the viewer can't see it."""
+    found = select(Payout).where(Payout.id == key, Payout.visible_to(viewer)).with_for_update()
+    payout = db.session.execute(found.execution_options(populate_existing=True)).scalar_one_or_none()
+    if payout is None:
+        raise NotFound
+    return payout
+
+
+def request(fields: dict[str, Any], *, by: Actor) -> str:
+    """Asks for money, for oneself, or as a manager for a member."""
+    fields = dict(fields)
+    editor_id = fields.pop("editor_id", by.id)
+    if editor_id != by.id:
+        if not is_manager(by):
+            raise Forbidden(errors={"editorId": ["Only managers may ask for somebody else."]})
+        if find_member(editor_id) is None:
+            raise Invalid(errors={"editorId": ["There is no such member."]})
+    fields.setdefault("currency", current_app.config["DEFAULT_CURRENCY"])
+    moment = now()
+    payout = Payout(**fields, editor_id=editor_id, status=PayoutStatus.PENDING, requested_at=moment, updated_at=moment)
+    if payout.task_id:
+        _claim_task(payout)
+    db.session.add(payout)
+    _flush_live()
+    body = payouts.of(payout.id)
+    shown = parsed(body)
+    asked = {name: [None, shown[name]] for name in ("editorId", "taskId", "projectName", "amount", "currency")}
+    note("payout.requested", "payout", payout.id, asked, by=by)
+    record("payout_created", {"payout": shown}, about="payout", of=payout.id, audience=_audience(payout))
+    tell(managers(but=by), _news(payout, "Payout requested", urgent=True))
+    return body
+
+
+def edit(payout: Payout, changes: dict[str, Any], *, by: Actor) -> str:
+    """What was asked for, by its editor; or a decision, by a manager."""
+    deciding = changes.keys() & DECIDING_FIELDS
+    if deciding and not can_decide_payout(by, payout):
+        own = "Nobody decides on their own payout." if is_manager(by) else "Only managers decide."
+        raise Forbidden(errors={camelcase(name): [own] for name in sorted(deciding)})
+    asking = changes.keys() - DECIDING_FIELDS
+    if asking and not can_edit_payout(by, payout):
+        only = ["Only the editor who asked may change it."]
+        names = {"amount" if name == "amount_minor" else camelcase(name): only for name in sorted(asking)}
+        raise Forbidden(errors=names)
+    before = parsed(payouts.of(payout.id))
+    if asking:
+        _ask_otherwise(payout, {name: changes[name] for name in asking})
+    news = _decide(payout, changes, by=by) if deciding else None
+    if not db.session.is_modified(payout):
+        return payouts.of(payout.id)
+    _finish(payout, before, f"payout.{payout.status}" if deciding else "payout.updated", by=by)
+    if news:
+        tell([payout.editor_id], news)
+    return payouts.of(payout.id)
+
+
+def cancel(payout: Payout, *, by: Actor) -> None:
+    """The editor takes a pending request back."""
+    if not can_edit_payout(by, payout):
+        raise Forbidden
+    if payout.status == PayoutStatus.CANCELLED:
+        return
+    if payout.status != PayoutStatus.PENDING:
+        raise _not_now(payout, "Only a pending request can be taken back.")
+    _cancel(payout, None, by=by)
+
+
+def cancel_for_task(task_id: str, *, by: Actor) -> None:
+    """The task is deleted: what still waits for it is cancelled; approved and paid ones stay."""
+    for payout in _pending(Payout.task_id == task_id):
+        _cancel(payout, "The task was deleted.", by=by)
+        if payout.editor_id != by.id:
+            tell([payout.editor_id], _news(payout, "Payout cancelled"))
+
+
+def cancel_all_of(user_id: str, *, by: Actor) -> None:
+    for payout in _pending(Payout.editor_id == user_id):
+        _cancel(payout, None, by=by)
+
+
+# -- rules -----------------------------------------------------------------------------------------------------------
+
+
+def _pending(where: Any) -> Any:
+    found = select(Payout).where(where, Payout.status == PayoutStatus.PENDING).order_by(Payout.id).with_for_update()
+    return db.session.execute(found).scalars().all()
+
+
+def _cancel(payout: Payout, reason: str | None, *, by: Actor) -> None:
+    before = parsed(payouts.of(payout.id))
+    payout.status, payout.reason, payout.live_task_id = PayoutStatus.CANCELLED, reason, None
+    _finish(payout, before, "payout.cancelled", by=by)
+
+
+def _claim_task(payout: Payout) -> None:
+    """The task must be its editor's own and approved; its one live payout is this one from here on."""
+    wanted = select(Task).where(Task.id == payout.task_id, Task.deleted_at.is_(None)).with_for_update()
+    task = db.session.execute(wanted).scalar_one_or_none()
+    if task is None or task.assigned_to != payout.editor_id:
+        raise Invalid(errors={"taskId": ["Not a task of this editor."]})
+    if task.approval_status != Approval.APPROVED:
+        raise Conflict("The task is not approved yet.", code="task_not_approved", current=task.approval_status)
+    payout.live_task_id = payout.task_id
+
+
+def _flush_live() -> None:
+    try:
+        db.session.flush()
+    except IntegrityError as error:
+        if "live_task_id" in str(error.orig):
+            raise Conflict("There is a payout for this task already.", code="already_requested") from None
+        raise
+
+
+def _ask_otherwise(payout: Payout, fields: dict[str, Any]) -> None:
+    if payout.status != PayoutStatus.PENDING:
+        raise _not_now(payout, "Only a pending request can be changed.")
+    moved = "task_id" in fields and fields["task_id"] != payout.task_id
+    for name, value in fields.items():
+        setattr(payout, name, value)
+    if moved:
+        payout.live_task_id = None
+        if payout.task_id:
+            _claim_task(payout)
+
+
+def _decide(payout: Payout, changes: dict[str, Any], *, by: Actor) -> News:
+    """A move of the status; the row is locked, so of many at once one finds the old status."""
+    status = changes.get("status")
+    for name, needed_by in (("reason", PayoutStatus.REJECTED), ("reference", PayoutStatus.PAID)):
+        if changes.get(name) and status != needed_by:
+            raise Invalid(errors={name: [f"Goes with the status {needed_by} alone."]})
+        if status == needed_by and not changes.get(name):
+            raise Invalid(errors={name: [f"Needed for the status {needed_by}."]})
+    if status is None:
+        return _news(payout, "Payout")
+    if status not in MOVES.get(PayoutStatus(payout.status), ()):
+        raise _not_now(payout, f"A payout that is {payout.status} can't become {status}.")
+    moment = now()
+    payout.status = status
+    if status == PayoutStatus.PAID:
+        payout.reference, payout.paid_at = changes["reference"], moment
+        db.session.add(
+            Payment(
+                payout_id=payout.id,
+                amount_minor=payout.amount_minor,
+                currency=payout.currency,
+                reference=changes["reference"],
+                paid_by=by.id,
+                paid_at=moment,
+            )
+        )
+    else:
+        payout.decided_by, payout.decided_at = by.id, moment
+    if status == PayoutStatus.REJECTED:
+        payout.reason, payout.live_task_id = changes["reason"], None
+    return _news(payout, f"Payout {status}")
+
+
+def _not_now(payout: Payout, detail: str) -> Conflict:
+    return Conflict(detail, code="illegal_move", current=payout.status)
+
+
+def _finish(payout: Payout, before: dict[str, Any], action: str, *, by: Actor) -> None:
+    """Version, audit row and event of a change; one UPDATE, since a paid row takes no second one."""
+    payout.version += 1
+    payout.updated_at = now()
+    _flush_live()
+    after = parsed(payouts.of(payout.id))
+    note(action, "payout", payout.id, difference(before, after), by=by)
+    data = {"payoutId": payout.id, "status": payout.status, "updates": changed(before, after)}
+    record("payout_updated", data, about="payout", of=payout.id, audience=_audience(payout))
+
+
+def _audience(payout: Payout) -> list[str]:
+    return ["managers", f"user:{payout.editor_id}"]
+
+
+def _news(payout: Payout, title: str, *, urgent: bool = False) -> News:
+    amount = f"{payout.amount_minor / 100:.2f} {payout.currency}"
+    return News(Kind.PAYOUT, title, f"{payout.project_name}: {amount}", "payout", payout.id, urgent)

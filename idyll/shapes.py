@@ -1,0 +1,122 @@
+"""How a row becomes an answer: from the `…Out` schema's fields to one SQL expression, made once at start.
+
+A field is read from the model's attribute of its name (or of its `attribute`): a column, or a class method that gives
+an SQL expression, a `One` (a nested object) or a `Many` (a list of values). tests/test_shapes.py proves for every
+schema that the database encodes what marshmallow's `dump` would.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import marshmallow as ma
+import orjson
+from sqlalchemy import ColumnElement, case, select
+from sqlalchemy.orm import InstrumentedAttribute
+
+from .columns import Instant
+from .database import execute
+from .errors import NotFound
+from .fields import Amount, Schema
+from .json_sql import Encoded, json_array, json_bool, json_instant, json_money, json_object, json_raw, json_text
+
+
+@dataclass(frozen=True)
+class One:
+    """At most one row of another table, shown as a nested object; null where there is none."""
+
+    source: Any
+    where: ColumnElement[bool]
+
+
+@dataclass(frozen=True)
+class Many:
+    """The values of a column of other rows, shown as a list."""
+
+    column: ColumnElement[Any]
+    where: ColumnElement[bool]
+
+
+class Shape:
+    """The answer that a schema promises, for rows of a model."""
+
+    def __init__(self, schema: type[Schema], model: Any) -> None:
+        self.schema = schema
+        self.model = model
+        built = json_text(members(schema, model))
+        self.body = Encoded(f"{schema.__name__}:{model.__name__}", built, model.__table__).label("body")
+
+    def find(self, *where: ColumnElement[bool]) -> str | None:
+        """The encoded row, or None."""
+        text: str | None = execute(select(self.body).where(*where)).scalar()
+        return text
+
+    def get(self, *where: ColumnElement[bool]) -> str:
+        """The encoded row. Raises `NotFound`."""
+        text = self.find(*where)
+        if text is None:
+            raise NotFound
+        return text
+
+    def of(self, key: str) -> str:
+        return self.get(self.model.id == key)
+
+
+def encoded_with(schema: type[Schema], source: Any, **own: ColumnElement[Any]) -> json_text:
+    """A row as JSON text whose fields named in `own` are read from expressions made for this very request."""
+    return json_text(members(schema, source, own))
+
+
+def members(schema: type[Schema], source: Any, own: dict[str, ColumnElement[Any]] | None = None) -> json_object:
+    """The JSON object of a schema's fields, read from a model or an alias of it."""
+    own = own or {}
+    fields = {
+        str(field.data_key): _expression(
+            field, own[name] if name in own else _attribute(source, field.attribute or name)
+        )
+        for name, field in schema().dump_fields.items()
+    }
+    return json_object(fields)
+
+
+def _attribute(source: Any, name: str) -> Any:
+    attribute = getattr(source, name)
+    return attribute if isinstance(attribute, InstrumentedAttribute) or not callable(attribute) else attribute()
+
+
+def _expression(field: ma.fields.Field[Any], value: Any) -> ColumnElement[Any]:
+    if isinstance(value, One):
+        inner = select(members(field.schema.__class__, value.source)).where(value.where)  # type: ignore[attr-defined]
+        return json_raw(inner.correlate_except(value.source).scalar_subquery())
+    if isinstance(value, Many):
+        listed = select(json_array(value.column)).where(value.where)
+        return json_raw(listed.correlate_except(value.column.table).scalar_subquery())  # type: ignore[attr-defined]
+    if isinstance(field, Amount):
+        return json_money(value)
+    if isinstance(field, ma.fields.Boolean):
+        return json_bool(value)
+    if isinstance(value.type, Instant):
+        return json_instant(value)
+    if isinstance(field, ma.fields.Dict | ma.fields.Raw):
+        return json_raw(value)
+    expression: ColumnElement[Any] = value
+    return expression
+
+
+def per_viewer(condition: ColumnElement[bool], then: Shape, otherwise: Shape) -> ColumnElement[str]:
+    """One shape for some rows of a list, another for the rest."""
+    return case((condition, then.body), else_=otherwise.body)
+
+
+def parsed(body: str) -> dict[str, Any]:
+    found: dict[str, Any] = orjson.loads(body)
+    return found
+
+
+def changed(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    """The fields of an answer that differ: the `updates` of an event."""
+    return {name: value for name, value in after.items() if before.get(name) != value}
+
+
+def joined(body: str, **more: Any) -> str:
+    """An encoded object with more members; values that are encoded already come as `orjson.Fragment`."""
+    return f"{body[:-1]},{orjson.dumps(more).decode()[1:]}"

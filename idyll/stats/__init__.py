@@ -1,0 +1,1 @@
+"""Numbers for the home pages."""

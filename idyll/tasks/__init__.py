@@ -1,0 +1,1 @@
+"""Edit jobs: handed out, handed in, approved."""

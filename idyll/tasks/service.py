@@ -1,0 +1,243 @@
+"""The rules of an edit job: who may change what, what follows from it, and who is told."""
+
+from typing import Any
+
+from sqlalchemy import not_, select
+
+from ..actor import Actor
+from ..audit.service import difference, note
+from ..clock import now
+from ..counters import advance
+from ..errors import Conflict, Forbidden, Invalid, NotFound
+from ..events.service import forget
+from ..extensions import db
+from ..fields import camelcase
+from ..notifications.models import Kind
+from ..notifications.service import News, managers, tell
+from ..pagination import Listing
+from ..payouts import service as payouts
+from ..permissions import can_hand_in, can_see_work_of, is_manager
+from ..search import matches, searchable
+from ..shapes import Shape, changed, parsed
+from ..transactions import record
+from ..users.service import find_member, known
+from .models import Approval, Task, TaskStatus, number
+from .schemas import TaskOut
+
+EDITORS_FIELDS = frozenset(("status", "blocked_reason", "edited_file_link"))
+
+tasks = Shape(TaskOut, Task)
+
+
+def listing(*, viewer: Actor, sort: str, **filters: Any) -> Listing:
+    where = [Task.visible_to(viewer)]
+    for name in ("status", "approval_status", "assigned_to", "priority"):
+        if name in filters:
+            where.append(getattr(Task, name) == filters[name])
+    if "overdue" in filters:
+        where.append(Task.overdue() if filters["overdue"] else not_(Task.overdue()))
+    if "deadline_from" in filters:
+        where.append(Task.deadline >= filters["deadline_from"])
+    if "deadline_to" in filters:
+        where.append(Task.deadline <= filters["deadline_to"])
+    if "q" in filters:
+        where.append(matches(Task.search_text, filters["q"]))
+    keys = {"priority": (Task.priority_rank, Task.id), "-createdAt": (Task.id,)}
+    return Listing(tasks.body, keys.get(sort, (Task.deadline, Task.id)), where, descending=sort != "deadline")
+
+
+def listing_of(user_id: str, *, viewer: Actor, **filters: Any) -> Listing:
+    """Somebody's tasks. Raises `Forbidden` for another editor, `NotFound` for an unknown id."""
+    if not can_see_work_of(viewer, user_id):
+        raise Forbidden
+    if user_id != viewer.id and not known(user_id):
+        raise NotFound
+    found = listing(viewer=viewer, **filters)
+    found.where.append(Task.assigned_to == user_id)
+    return found
+
+
+def show(key: str, *, viewer: Actor) -> str:
+    return tasks.get(Task.id == key, Task.visible_to(viewer))
+
+
+def lock(key: str, *, viewer: Actor) -> Task:
+    """The task for a change. Raises `NotFound` where the viewer can't see it."""
+    found = select(Task).where(Task.id == key, Task.visible_to(viewer)).with_for_update()
+    task = db.session.execute(found.execution_options(populate_existing=True)).scalar_one_or_none()
+    if task is None:
+        raise NotFound
+    return task
+
+
+def create(fields: dict[str, Any], *, by: Actor) -> str:
+    fields = {"assigned_to": None, **fields}
+    fields["assigned_to"] = _member(fields["assigned_to"])
+    moment = now()
+    task = Task(created_by=by.id, created_at=moment, updated_at=moment, status=TaskStatus.PENDING)
+    task.approval_status = Approval.REVIEWING
+    _apply(task, fields)
+    # Last of all: others wait for the counter until this transaction ends.
+    task.task_number = number(advance("task_number"))
+    task.search_text = _words(task)
+    db.session.add(task)
+    db.session.flush()
+    body = tasks.of(task.id)
+    shown = parsed(body)
+    given = {name: [None, value] for name, value in shown.items() if camelcase_sent(name, fields)}
+    note("task.created", "task", task.id, given, by=by)
+    record("task_created", {"task": shown}, about="task", of=task.id, audience=_audience(task))
+    if task.assigned_to != by.id:
+        tell([task.assigned_to], _news(task, f"Task {task.task_number} is yours", urgent=True))
+    return body
+
+
+def camelcase_sent(name: str, fields: dict[str, Any]) -> bool:
+    """Whether an answer's field was among those sent."""
+    return name in {camelcase(sent) for sent in fields}
+
+
+def edit(task: Task, changes: dict[str, Any], *, by: Actor) -> str:
+    """Applies what was sent, with what follows. Raises `Forbidden`, `Conflict` and `Invalid` as the contract says."""
+    _check_rights(task, changes, by=by)
+    changes = dict(changes)
+    if "assigned_to" in changes:
+        changes["assigned_to"] = _member(changes["assigned_to"])
+    if not is_manager(by):
+        _hand_in(task, changes)
+    return _change(task, changes, by=by)
+
+
+def _change(task: Task, changes: dict[str, Any], *, by: Actor) -> str:
+    before = parsed(tasks.of(task.id))
+    _apply(task, changes)
+    task.search_text = _words(task)
+    db.session.flush()
+    if parsed(tasks.of(task.id)) == before:
+        return tasks.of(task.id)
+    task.version += 1
+    task.updated_at = now()
+    db.session.flush()
+    body = tasks.of(task.id)
+    after = parsed(body)
+    note("task.updated", "task", task.id, difference(before, after), by=by)
+    _tell_of_edit(task, before, after, by=by)
+    return body
+
+
+def remove(task: Task, *, by: Actor) -> None:
+    """Hides the task for ever, and cancels a payout that still waits for it."""
+    task.deleted_at = task.updated_at = now()
+    task.version += 1
+    db.session.flush()
+    payouts.cancel_for_task(task.id, by=by)
+    note("task.deleted", "task", task.id, by=by)
+    forget("task", task.id)
+    record("task_deleted", {"taskId": task.id}, about="parting", of=task.id, audience=_audience(task))
+
+
+def unassign_all_of(user_id: str, *, by: Actor) -> None:
+    """Hands back the open tasks of somebody who goes; completed ones stay theirs."""
+    mine = (Task.assigned_to == user_id, Task.status != TaskStatus.COMPLETED, Task.deleted_at.is_(None))
+    found = select(Task).where(*mine).order_by(Task.id).with_for_update()
+    for task in db.session.execute(found).scalars().all():
+        _change(task, {"assigned_to": None}, by=by)
+
+
+# -- rules -----------------------------------------------------------------------------------------------------------
+
+
+def _check_rights(task: Task, changes: dict[str, Any], *, by: Actor) -> None:
+    if is_manager(by):
+        return
+    if not can_hand_in(by, task):
+        raise Forbidden
+    if foreign := changes.keys() - EDITORS_FIELDS:
+        raise Forbidden(errors={camelcase(name): ["Only managers may set it."] for name in sorted(foreign)})
+    if task.approval_status == Approval.APPROVED and changes:
+        raise Conflict(
+            "The task is approved; ask a manager to open it again.",
+            code="task_approved",
+            current=task.approval_status,
+        )
+
+
+def _hand_in(task: Task, changes: dict[str, Any]) -> None:
+    """The editor's link completes the task and asks for another look; the same link beside a status is no hand-in."""
+    link = changes.get("edited_file_link")
+    if link and not (
+        link == task.edited_file_link and changes.get("status", TaskStatus.COMPLETED) != TaskStatus.COMPLETED
+    ):
+        changes["status"], changes["approval_status"] = TaskStatus.COMPLETED, Approval.REVIEWING
+
+
+def _apply(task: Task, changes: dict[str, Any]) -> None:
+    old_status, old_approval = task.status, task.approval_status
+    for name, value in changes.items():
+        setattr(task, name, value)
+    if task.approval_status == Approval.NEED_CHANGES and old_approval != Approval.NEED_CHANGES:
+        task.status = TaskStatus.IN_PROGRESS
+    if task.approval_status == Approval.APPROVED and task.status != TaskStatus.COMPLETED:
+        if old_approval == Approval.APPROVED:
+            # A manager opened an approved task by its status: it is to be looked at again.
+            task.approval_status = Approval.REVIEWING
+        else:
+            raise Conflict("Only a completed task can be approved.", code="task_not_completed", current=task.status)
+    if task.status == TaskStatus.BLOCKED:
+        if not task.blocked_reason:
+            raise Invalid(errors={"blockedReason": ["A blocked task needs a reason."]})
+    else:
+        task.blocked_reason = None
+    if task.status != TaskStatus.COMPLETED:
+        task.completed_at = None
+    elif old_status != TaskStatus.COMPLETED:
+        task.completed_at = now()
+
+
+def _member(reference: str | None) -> str | None:
+    if reference is None:
+        return None
+    member = find_member(reference)
+    if member is None:
+        raise Invalid(errors={"assignedTo": ["There is no such member."]})
+    return member.id
+
+
+def _words(task: Task) -> str:
+    return searchable(task.task_number, task.name, task.description)
+
+
+# -- who is told ---------------------------------------------------------------------------------------------------
+
+
+def _audience(task: Task) -> list[str]:
+    return ["managers", f"user:{task.assigned_to}"] if task.assigned_to else ["managers"]
+
+
+def _tell_of_edit(task: Task, before: dict[str, Any], after: dict[str, Any], *, by: Actor) -> None:
+    updates = {"taskId": task.id, "updates": changed(before, after)}
+    old, new = before["assignedTo"], after["assignedTo"]
+    if old == new:
+        record("task_updated", updates, about="task", of=task.id, audience=_audience(task))
+    else:
+        record("task_updated", updates, about="task", of=task.id, audience=["managers"])
+        if old:
+            parting = {"taskId": task.id, "updates": {"assignedTo": new}}
+            record("task_updated", parting, about="parting", of=task.id, audience=[f"user:{old}"])
+        if new:
+            record("task_created", {"task": after}, about="task", of=task.id, audience=[f"user:{new}"])
+            if new != by.id:
+                tell([new], _news(task, f"Task {task.task_number} is yours", urgent=True))
+    if is_manager(by):
+        decided = after["approvalStatus"] != before["approvalStatus"] and after["approvalStatus"] != Approval.REVIEWING
+        if decided and new and new != by.id:
+            words = "is approved" if after["approvalStatus"] == Approval.APPROVED else "needs changes"
+            tell([new], _news(task, f"Task {task.task_number} {words}"))
+    elif after["status"] != before["status"] or after["editedFileLink"] != before["editedFileLink"]:
+        blocked = after["status"] == TaskStatus.BLOCKED
+        title = f"Task {task.task_number} is {'blocked' if blocked else after['status']}"
+        tell(managers(but=by), _news(task, title, urgent=blocked))
+
+
+def _news(task: Task, title: str, *, urgent: bool = False) -> News:
+    return News(Kind.TASK, title, task.name, "task", task.id, urgent)

@@ -1,0 +1,1 @@
+"""The people: profiles, roles, who sees whom."""

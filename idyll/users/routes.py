@@ -1,0 +1,90 @@
+from typing import Any
+
+from ..auth import passwords
+from ..auth.service import check_own_password
+from ..blueprints import Blueprint, current_user, only, pending_too, unless_stale
+from ..membership import decisions, invitations, removal
+from ..pagination import Listing
+from ..permissions import is_manager
+from ..shapes import joined
+from ..transactions import transaction
+from . import service
+from .schemas import InviteAnswer, RemovalIn, UserEdit, UserIn, UserInvitedOut, UserOut, UserQuery
+
+bp = Blueprint("users", __name__, description="People and their profiles")
+
+
+@bp.route("")
+@bp.lists(UserQuery, UserOut)
+def index(filters: dict[str, Any]) -> Listing:
+    """List people; editors see members, by name, picture and role alone"""
+    return service.listing(viewer=current_user(), **filters)
+
+
+@bp.route("", methods=["POST"])
+@only(is_manager)
+@bp.accepts(UserIn)
+@bp.answers(201, UserInvitedOut)
+def create(fields: dict[str, Any]) -> str:
+    """Make a member at once; without a password the answer has an invite"""
+    password = fields.pop("password")
+    passwords.refuse_common(password)
+    password_hash = passwords.hashed(password) if password else None
+    with transaction():
+        user = service.create(fields, password_hash, by=current_user())
+        invite = {} if password_hash else {"invite": invitations.link(user)}
+        body = service.people.of(user.id)
+    return joined(body, **invite) if invite else body
+
+
+@bp.route("/<id:user_id>")
+@pending_too
+@bp.answers(200, UserOut)
+def show(user_id: str) -> str:
+    """Show a person, as far as you may see them"""
+    return service.show(user_id, viewer=current_user())
+
+
+@bp.edit("/<id:user_id>")
+@pending_too
+@bp.accepts(UserEdit)
+@bp.answers(200, UserOut)
+def edit(changes: dict[str, Any], user_id: str) -> str:
+    """Change a profile, a role, or decide on an account"""
+    by = current_user()
+    password_hash = None
+    if user_id == by.id and ("password" in changes or "email" in changes):
+        check_own_password(by.id, changes.get("current_password"))
+        if "password" in changes:
+            passwords.refuse_common(changes["password"])
+            password_hash = passwords.hashed(changes["password"])
+    with transaction():
+        if "role" in changes:
+            service.guard_role(user_id, changes["role"], by=by)
+        user = service.lock(user_id, viewer=by)
+        unless_stale(service.show, user_id, viewer=by)
+        decisions.edit_person(user, changes, password_hash, by=by)
+        return service.show(user_id, viewer=by)
+
+
+@bp.route("/<id:user_id>", methods=["DELETE"])
+@pending_too
+@bp.accepts(RemovalIn)
+@bp.answers(204)
+def remove(fields: dict[str, Any], user_id: str) -> None:
+    """Remove a member, or oneself with the current password"""
+    by = current_user()
+    if user_id == by.id:
+        check_own_password(by.id, fields.get("current_password"))
+    with transaction():
+        unless_stale(service.show, user_id, viewer=by)
+        removal.remove(user_id, by=by)
+
+
+@bp.route("/<id:user_id>/invite", methods=["POST"])
+@only(is_manager)
+@bp.answers(201, InviteAnswer)
+def invite(user_id: str) -> str:
+    """Make a fresh link to set a password; earlier ones end"""
+    with transaction():
+        return invitations.invite(user_id, by=current_user())

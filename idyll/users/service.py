@@ -1,0 +1,202 @@
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+
+from ..actor import Actor
+from ..audit.service import difference, note
+from ..clock import now
+from ..database import execute
+from ..errors import Conflict, Errors, Forbidden, NotFound
+from ..extensions import db
+from ..notifications.models import Kind
+from ..notifications.service import News, tell
+from ..pagination import Listing
+from ..permissions import (
+    can_change_role,
+    can_edit_user,
+    can_grant_role,
+    can_see_user_details,
+    is_manager,
+    is_owner,
+    is_self,
+)
+from ..search import matches
+from ..shapes import Shape, changed, parsed, per_viewer
+from ..transactions import record
+from .models import FORMER_MEMBER, User
+from .roles import Role, Status, Theme
+from .schemas import UserBrief, UserOut
+
+people = Shape(UserOut, User)
+briefs = Shape(UserBrief, User)
+
+RANK = {Role.EDITOR: 0, Role.MODERATOR: 1, Role.OWNER: 2}
+
+
+def listing(*, viewer: Actor, role: str | None = None, status: str | None = None, q: str | None = None) -> Listing:
+    """Managers see all of everybody; members see members, and only of themselves everything."""
+    manager = is_manager(viewer)
+    body = people.body if manager else per_viewer(User.id == viewer.id, people, briefs)
+    where = [User.visible_to(viewer)]
+    if role:
+        where.append(User.role == role)
+    if status:
+        where.append(User.status == status)
+    if q:
+        where.append(matches(User.search_text if manager else User.search_name, q))
+    return Listing(body, (User.id,), where)
+
+
+def show(key: str, *, viewer: Actor) -> str:
+    shape = people if can_see_user_details(viewer, key) else briefs
+    return shape.get(User.id == key, User.visible_to(viewer))
+
+
+def find_member(reference: str) -> User | None:
+    """The member whom an id, e-mail or username names."""
+    named = select(User).where(User.named([reference]), User.approved(), User.there())
+    return db.session.execute(named).scalar_one_or_none()
+
+
+def find_by_email(email: str | None) -> User | None:
+    """Whoever holds an e-mail, locked."""
+    found = select(User).where(User.email == email, User.there()).with_for_update()
+    return db.session.execute(found).scalar_one_or_none()
+
+
+def lock(key: str, *, viewer: Actor) -> User:
+    """The person for a change. Raises `NotFound` for whom the viewer can't see."""
+    found = select(User).where(User.id == key, User.visible_to(viewer)).with_for_update()
+    user = db.session.execute(found.execution_options(populate_existing=True)).scalar_one_or_none()
+    if user is None:
+        raise NotFound
+    return user
+
+
+def make(fields: dict[str, Any], *, status: Status, password_hash: str | None) -> User:
+    """A new row. Raises `Conflict` for an e-mail or a username that somebody has."""
+    moment = now()
+    user = User(**fields, status=status, password_hash=password_hash, created_at=moment, updated_at=moment)
+    user.theme = user.theme or Theme.DARK
+    user.username_key = user.username.lower() if user.username else None
+    user.index_words()
+    db.session.add(user)
+    _flush_unique()
+    return user
+
+
+def _flush_unique() -> None:
+    try:
+        db.session.flush()
+    except IntegrityError as error:
+        if "username" in str(error.orig):
+            raise Conflict(
+                "This username is taken.", code="username_taken", errors={"username": ["It is taken."]}
+            ) from None
+        if "email" in str(error.orig):
+            raise Conflict("This e-mail is taken.", code="email_taken", errors={"email": ["It is taken."]}) from None
+        raise
+
+
+def create(fields: dict[str, Any], password_hash: str | None, *, by: Actor) -> User:
+    """A member at once."""
+    if not can_grant_role(by, fields["role"]):
+        raise Forbidden(errors={"role": ["Only the owner may grant it."]})
+    user = make(fields, status=Status.APPROVED, password_hash=password_hash)
+    shown = parsed(people.of(user.id))
+    note("user.created", "user", user.id, {name: [None, shown[name]] for name in ("email", "role")}, by=by)
+    record("user_created", {"user": shown}, about="user", of=user.id, audience=["managers"])
+    return user
+
+
+def edit(user: User, changes: dict[str, Any], password_hash: str | None, *, by: Actor) -> None:
+    """Changes the profile; with `role`, call `guard_owners` before. The rules are the contract's §2 and Users."""
+    if not can_edit_user(by, user):
+        raise Forbidden
+    own = is_self(by, user)
+    refused = ("role", "status") if own else ("password", "current_password")
+    errors: Errors = {}
+    for name in refused:
+        if name in changes:
+            field = "currentPassword" if name == "current_password" else name
+            errors[field] = ["Nobody changes their own." if own else "Nobody sets another's."]
+    role = changes.get("role")
+    if role and role != user.role and not own and not (can_change_role(by, user) and can_grant_role(by, role)):
+        errors["role"] = ["Only the owner may grant it."]
+    if errors:
+        raise Forbidden(errors=errors)
+    before = parsed(people.of(user.id))
+    for name in changes.keys() - {"password", "current_password", "status"}:
+        setattr(user, name, changes[name])
+    if "username" in changes:
+        user.username_key = changes["username"].lower()
+    if password_hash:
+        user.password_hash = password_hash
+    user.index_words()
+    _flush_unique()
+    tell_of_changes(user, before, by=by, password_changed=bool(password_hash))
+    if role and role != before["role"]:
+        news = News(Kind.USER, "Your role has changed", f"You are {role} now.", "user", user.id)
+        tell([user.id], news)
+
+
+def tell_of_changes(user: User, before: dict[str, Any], *, by: Actor, password_changed: bool = False) -> None:
+    """The audit row and the event of a changed profile; neither if nothing changed."""
+    db.session.flush()
+    difference_ = difference(before, parsed(people.of(user.id)))
+    if password_changed:
+        difference_["password"] = [None, None]
+    if not difference_:
+        return
+    user.updated_at = now()
+    db.session.flush()
+    note("user.updated", "user", user.id, difference_, by=by)
+    updates = changed(before, parsed(people.of(user.id)))
+    data = {"userId": user.id, "updates": updates}
+    record("user_updated", data, about="user", of=user.id, audience=[f"user:{user.id}", "managers"])
+
+
+def is_loss(old: str, new: str) -> bool:
+    """Whether a change of role takes rights away, which ends the person's sessions."""
+    return RANK[Role(new)] < RANK[Role(old)]
+
+
+def guard_owners(user_id: str, *, by: Actor) -> None:
+    """Before an owner is demoted or removed: locks all owners, in one order, so that two can't demote each other.
+
+    Raises `Conflict` when nobody would be left, and `Forbidden` when the actor was demoted meanwhile.
+    """
+    owning = select(User.id).where(User.role == Role.OWNER, User.status == Status.APPROVED, User.there())
+    owners = set(db.session.execute(owning.order_by(User.id).with_for_update()).scalars())
+    if user_id in owners and len(owners) == 1:
+        raise Conflict("The last owner can be neither demoted nor removed.", code="last_owner")
+    if is_owner(by) and by.id and by.id not in owners:
+        raise Forbidden
+
+
+def guard_role(user_id: str, role: str, *, by: Actor) -> None:
+    """Before the person's own row is locked: a change of role that demotes an owner."""
+    if role != Role.OWNER and user_id != by.id:
+        if role_now(user_id) == Role.OWNER and is_owner(by):
+            guard_owners(user_id, by=by)
+
+
+def role_now(user_id: str) -> str | None:
+    role: str | None = execute(select(User.role).where(User.id == user_id)).scalar()
+    return role
+
+
+def erase(user: User) -> None:
+    """Nothing personal is left; the row stays for what refers to it."""
+    user.email = user.username = user.username_key = user.password_hash = None
+    user.photo_url = user.location = user.software = user.portfolio_link = user.contact = None
+    user.display_name = FORMER_MEMBER
+    user.status, user.search_name, user.search_text = Status.REJECTED, "", ""
+    user.removed_at = user.updated_at = now()
+    db.session.flush()
+
+
+def known(user_id: str) -> bool:
+    """Whether such a person is or was here."""
+    return execute(select(User.id).where(User.id == user_id)).first() is not None
