@@ -1,4 +1,4 @@
-"""What gunicorn and the command line load. Under gunicorn its eventlet worker has patched the standard library before."""
+"""What gunicorn and the command line load. gunicorn's eventlet worker has patched the standard library before."""
 
 from config import load
 from idyll import create_app

@@ -129,7 +129,7 @@ class Encoded(ColumnElement[str]):
     __visit_name__ = "encoded"
     type = Text()
     inherit_cache = False
-    _traverse_internals = (("name", InternalTraversal.dp_string),)
+    _traverse_internals = [("name", InternalTraversal.dp_string)]  # noqa: RUF012 - SQLAlchemy declares it so
 
     def __init__(self, name: str, expression: ColumnElement[Any], source: FromClause) -> None:
         self.name = name

@@ -52,14 +52,21 @@ class Listing:
         return execute(statement).all()
 
     def _beyond(self, values: list[Any]) -> ColumnElement[bool]:
-        first, row = self.keys[0], tuple_(*self.keys)
+        first: ColumnElement[Any] = self.keys[0]
+        row = tuple_(*self.keys)
         wanted = tuple_(*values, types=[key.type for key in self.keys])
         if len(self.keys) == 1:
-            return first < values[0] if self.descending else first > values[0]
+            beyond: ColumnElement[bool] = first < values[0] if self.descending else first > values[0]
+            return beyond
         # The first comparison says nothing new, but MariaDB finds no index range in a row comparison.
         if self.descending:
             return and_(first <= values[0], row < wanted)
         return and_(first >= values[0], row > wanted)
+
+
+def chosen(filters: dict[str, Any], **columns: Any) -> list[ColumnElement[bool]]:
+    """The filters that ask a column to equal a value."""
+    return [column == filters[name] for name, column in columns.items() if name in filters]
 
 
 def page(listing: Listing, limit: int, cursor: str | None, order: str = "") -> Response:

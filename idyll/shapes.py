@@ -89,7 +89,7 @@ def _expression(field: ma.fields.Field[Any], value: Any) -> ColumnElement[Any]:
         return json_raw(inner.correlate_except(value.source).scalar_subquery())
     if isinstance(value, Many):
         listed = select(json_array(value.column)).where(value.where)
-        return json_raw(listed.correlate_except(value.column.table).scalar_subquery())  # type: ignore[attr-defined]
+        return json_raw(listed.correlate_except(value.column.table).scalar_subquery())
     if isinstance(field, Amount):
         return json_money(value)
     if isinstance(field, ma.fields.Boolean):

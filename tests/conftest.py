@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from answers import check_answer
 from flask import Flask
 from flask.testing import FlaskClient
 from flask_migrate import upgrade
@@ -18,7 +19,6 @@ from servers import available, mariadb_url, postgres_url, start_servers, stop_se
 from sqlalchemy import create_engine, make_url, text
 from werkzeug.test import TestResponse
 
-from answers import check_answer
 from config import load
 from idyll import create_app
 from idyll.actor import Actor

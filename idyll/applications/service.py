@@ -4,7 +4,7 @@ from typing import Any
 from sqlalchemy import or_, select
 
 from ..actor import Actor
-from ..audit.service import note
+from ..audit.service import Changes, note
 from ..auth.tokens import digest, opaque
 from ..clock import now
 from ..errors import NotFound
@@ -86,7 +86,7 @@ def decide(
         before = row.status
         row.status, row.reason, row.user_id = decision, reason, user_id
         row.decided_by, row.decided_at = by.id, now()
-        changes = {"status": [before, decision.value], "reason": [None, reason]}
+        changes: Changes = {"status": [before, decision.value], "reason": [None, reason]}
         note(f"application.{decision.value}", "application", row.id, changes, by=by)
         db.session.flush()
         data = {"applicationId": row.id, "status": decision.value}

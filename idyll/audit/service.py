@@ -4,7 +4,7 @@ import orjson
 
 from ..actor import Actor
 from ..extensions import db
-from ..pagination import Listing
+from ..pagination import Listing, chosen
 from ..shapes import Shape
 from .models import AuditRow
 from .schemas import AuditOut
@@ -49,7 +49,7 @@ def listing(**filters: Any) -> Listing:
         "object_id": AuditRow.object_id,
         "actor_id": AuditRow.actor_id,
     }
-    where = [columns[name] == value for name, value in filters.items() if name in columns]
+    where = chosen(filters, **columns)
     if "from_" in filters:
         where.append(AuditRow.at >= filters["from_"])
     if "to" in filters:

@@ -43,7 +43,7 @@ class Caller:
 
 
 def check_password(login: str, password: str) -> str:
-    """The id of the account; takes as long for an unknown one. Raises `Unauthorized` and, for the rejected, `Forbidden`."""
+    """The id of the account; takes as long for an unknown one. Raises `Unauthorized`; for the rejected `Forbidden`."""
     key = login.strip().lower()
     wanted = select(User.id, User.password_hash, User.status).where(User.there())
     row = execute(wanted.where(or_(User.email == key, User.username_key == key))).first()

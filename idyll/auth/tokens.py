@@ -3,7 +3,9 @@
 import hashlib
 import hmac
 import secrets
+import time
 from base64 import urlsafe_b64encode
+from functools import lru_cache
 from typing import Any
 
 from flask import Request, current_app, g
@@ -35,7 +37,16 @@ def access_token(user_id: str, session_id: str) -> str:
 
 
 def read(token: str) -> dict[str, Any]:
-    """The claims of a sound access token. Raises `Unauthorized`, whatever was wrong."""
+    """The claims of a sound access token that hasn't ended. Raises `Unauthorized`, whatever was wrong."""
+    claims = _verified(token, current_app.config["JWT_SECRET_KEY"])
+    if claims["exp"] <= time.time():
+        raise Unauthorized
+    return claims
+
+
+@lru_cache(maxsize=10_000)
+def _verified(token: str, _secret: str) -> dict[str, Any]:
+    """The signature of the same token under the same secret is verified once; its end is looked at every time."""
     try:
         claims: dict[str, Any] = decode_token(token)
     except (JWTExtendedException, PyJWTError, ValueError, TypeError, KeyError):

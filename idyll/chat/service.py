@@ -164,9 +164,9 @@ def _last_message(room: Any) -> Any:
 def mark_read(room: str, message_id: str, *, by: Actor) -> str:
     """Everything up to the message is read; a mark never moves back. Gives the room."""
     enter(room, viewer=by)
+    seq = _seq_of(message_id, room, "messageId")
+    mine = (ReadMark.user_id == by.id, ReadMark.room == room)
     try:
-        seq = _seq_of(message_id, room, "messageId")
-        mine = (ReadMark.user_id == by.id, ReadMark.room == room)
         moved: Any = execute(update(ReadMark).where(*mine, ReadMark.seq < seq).values(seq=seq, updated_at=now()))
         if not moved.rowcount and execute(select(ReadMark.seq).where(*mine)).first() is None:
             with db.session.begin_nested():

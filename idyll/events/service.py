@@ -141,7 +141,8 @@ def sweep() -> int:
     while True:
         with transaction() as session:
             old = select(Event.position).where(Event.created_at < oldest, Event.position.is_not(None))
-            places = list(session.execute(old.order_by(Event.position).limit(BATCH)).scalars())
+            found = session.execute(old.order_by(Event.position).limit(BATCH)).scalars()
+            places = [place for place in found if place is not None]
             if not places:
                 return total
             advance(SWEPT, 0, at_least=max(places))

@@ -1,7 +1,7 @@
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, ForeignKey, Index, String, Text, and_, exists, or_
+from sqlalchemy import ColumnElement, ForeignKey, Index, String, Text, and_, exists, false, or_
 from sqlalchemy.orm import Mapped, aliased, mapped_column
 
 from ..clock import now
@@ -53,7 +53,7 @@ class Meeting(Model):
     def visible_to(cls, viewer: Person) -> ColumnElement[bool]:
         if is_manager(viewer):
             return cls.id.is_not(None)
-        return and_(is_member(viewer), cls.attended_by(viewer.id))
+        return cls.attended_by(viewer.id) if is_member(viewer) else false()
 
     @classmethod
     def attendees(cls) -> Many:

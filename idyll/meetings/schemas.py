@@ -21,7 +21,7 @@ class Clock(fields.String):
         return text
 
 
-class Attendees(fields.List):
+class Attendees(fields.List[str]):
     """Ids, e-mails or usernames; "All Team" alone or among them means every member."""
 
     def __init__(self, **kwargs: Any) -> None:

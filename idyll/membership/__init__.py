@@ -1,1 +1,1 @@
-"""What spans people, applications, sessions and their work: registering, deciding on, inviting and removing a person."""
+"""What spans people, applications, sessions and work: registering, deciding on, inviting and removing a person."""

@@ -18,6 +18,7 @@ from ..notifications.models import Kind
 from ..notifications.service import News, tell
 from ..permissions import can_manage_user
 from ..shapes import joined, parsed
+from ..transactions import record
 from ..users import service as users
 from ..users.models import User
 from ..users.roles import Role, Status
@@ -47,7 +48,7 @@ def approve(application_id: str, *, by: Actor) -> str:
         invite = password_link(user.id)
         note("user.created", "user", user.id, {"email": [None, None], "role": [None, user.role]}, by=by)
         shown = parsed(users.people.of(user.id))
-        users.record("user_created", {"user": shown}, about="user", of=user.id, audience=["managers"])
+        record("user_created", {"user": shown}, about="user", of=user.id, audience=["managers"])
     else:
         _set_status(user, Status.APPROVED, by=by)
     applications.decide([target, *siblings], Decision.APPROVED, None, user_id=user.id, by=by)

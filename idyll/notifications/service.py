@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, delete, func, insert, select, true, update
 
 from ..actor import Actor
 from ..audit.service import note
@@ -62,7 +62,7 @@ def tell(recipients: Iterable[str | None], news: News) -> None:
     text = {"title": news.title[:200], "message": news.message[:2000]}
     rewritten = {row.user_id: row.id for row in execute(select(Notification.id, Notification.user_id).where(*recent))}
     if rewritten:
-        urgent = or_(Notification.urgent, news.urgent)
+        urgent = true() if news.urgent else Notification.urgent
         these = Notification.id.in_(rewritten.values())
         execute(update(Notification).where(these).values(**text, read_at=None, urgent=urgent))
     fresh = [
@@ -81,7 +81,7 @@ def tell(recipients: Iterable[str | None], news: News) -> None:
     ]
     if fresh:
         execute(insert(Notification), fresh)
-    _announce([*rewritten.values(), *(row["id"] for row in fresh)])
+    _announce([*rewritten.values(), *(str(row["id"]) for row in fresh)])
 
 
 def _announce(ids: Sequence[str]) -> None:
@@ -111,7 +111,7 @@ def broadcast(fields: dict[str, Any], *, by: Actor) -> int:
     }
     if to not in groups and not is_id(to):
         raise Invalid(errors={"to": ["all, managers, editors, or a member's id."]})
-    chosen = groups[to] if to in groups else User.id == to
+    chosen = groups.get(to, User.id == to)
     people = list(execute(select(User.id).where(chosen, User.approved(), User.there())).scalars())
     if not people and to not in groups:
         raise Invalid(errors={"to": ["There is no such member."]})

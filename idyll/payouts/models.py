@@ -38,7 +38,7 @@ class Payout(Model):
     id: Mapped[str] = mapped_column(ID, primary_key=True, default=uuid7)
     editor_id: Mapped[str] = mapped_column(ID, ForeignKey("users.id"))
     task_id: Mapped[str | None] = mapped_column(ID, ForeignKey("tasks.id"))
-    # The task while this payout is live, else null: unique for live rows alone, also where there are no partial indexes.
+    # The task while this payout is live, else null: unique for live rows alone, also without partial indexes.
     live_task_id: Mapped[str | None] = mapped_column(ID, unique=True)
     project_name: Mapped[str] = mapped_column(String(200))
     edited_link: Mapped[str | None] = mapped_column(String(2048))

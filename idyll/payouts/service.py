@@ -14,7 +14,7 @@ from ..extensions import db
 from ..fields import camelcase
 from ..notifications.models import Kind
 from ..notifications.service import News, managers, tell
-from ..pagination import Listing
+from ..pagination import Listing, chosen
 from ..permissions import can_decide_payout, can_edit_payout, can_see_work_of, is_manager
 from ..shapes import Shape, changed, parsed
 from ..tasks.models import Approval, Task
@@ -33,10 +33,7 @@ MOVES = {
 
 
 def listing(*, viewer: Actor, **filters: Any) -> Listing:
-    where = [Payout.visible_to(viewer)]
-    for name in ("status", "editor_id"):
-        if name in filters:
-            where.append(getattr(Payout, name) == filters[name])
+    where = [Payout.visible_to(viewer), *chosen(filters, status=Payout.status, editor_id=Payout.editor_id)]
     if "from_" in filters:
         where.append(Payout.requested_at >= filters["from_"])
     if "to" in filters:

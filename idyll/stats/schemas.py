@@ -2,7 +2,10 @@ from marshmallow import fields
 
 from ..fields import Id, Schema
 
-COUNTS = {"keys": fields.String(), "values": fields.Integer(), "required": True}
+
+def counts() -> fields.Dict:
+    """Every word of an enumeration with how many there are."""
+    return fields.Dict(keys=fields.String(), values=fields.Integer(), required=True)
 
 
 class StatsQuery(Schema):
@@ -11,17 +14,17 @@ class StatsQuery(Schema):
 
 class PeopleStats(Schema):
     total = fields.Integer(required=True)
-    by_role = fields.Dict(**COUNTS)
-    by_status = fields.Dict(**COUNTS)
+    by_role = counts()
+    by_status = counts()
 
 
 class ApplicationStats(Schema):
-    by_status = fields.Dict(**COUNTS)
+    by_status = counts()
 
 
 class TaskStats(Schema):
     total = fields.Integer(required=True)
-    by_status = fields.Dict(**COUNTS)
+    by_status = counts()
     overdue = fields.Integer(required=True)
 
 

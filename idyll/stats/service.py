@@ -41,7 +41,8 @@ def summary(*, viewer: Actor, user_id: str | None = None) -> dict[str, Any]:
 
 
 def _counts(column: Any, words: type[StrEnum], *where: ColumnElement[bool]) -> dict[str, int]:
-    found: dict[str, int] = dict(execute(select(column, func.count()).where(*where).group_by(column)).tuples().all())
+    rows: Any = execute(select(column, func.count()).where(*where).group_by(column)).all()
+    found: dict[str, int] = dict(rows)
     return {word.value: found.get(word.value, 0) for word in words}
 
 
@@ -61,7 +62,7 @@ def _upcoming(user_id: str | None) -> int:
 
 def _payouts(user_id: str | None) -> dict[str, Any]:
     grouped = select(Payout.status, Payout.currency, func.count(), func.sum(Payout.amount_minor))
-    rows = execute(
+    rows: Any = execute(
         grouped.where(Payout.editor_id == user_id if user_id else true()).group_by(Payout.status, Payout.currency)
     )
     shown: dict[str, Any] = {status.value: {"count": 0, "sums": {}} for status in PayoutStatus}

@@ -14,7 +14,7 @@ from ..extensions import db
 from ..fields import camelcase
 from ..notifications.models import Kind
 from ..notifications.service import News, managers, tell
-from ..pagination import Listing
+from ..pagination import Listing, chosen
 from ..payouts import service as payouts
 from ..permissions import can_hand_in, can_see_work_of, is_manager
 from ..search import matches, searchable
@@ -30,10 +30,13 @@ tasks = Shape(TaskOut, Task)
 
 
 def listing(*, viewer: Actor, sort: str, **filters: Any) -> Listing:
-    where = [Task.visible_to(viewer)]
-    for name in ("status", "approval_status", "assigned_to", "priority"):
-        if name in filters:
-            where.append(getattr(Task, name) == filters[name])
+    columns = {
+        "status": Task.status,
+        "approval_status": Task.approval_status,
+        "assigned_to": Task.assigned_to,
+        "priority": Task.priority,
+    }
+    where = [Task.visible_to(viewer), *chosen(filters, **columns)]
     if "overdue" in filters:
         where.append(Task.overdue() if filters["overdue"] else not_(Task.overdue()))
     if "deadline_from" in filters:

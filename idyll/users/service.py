@@ -177,9 +177,8 @@ def guard_owners(user_id: str, *, by: Actor) -> None:
 
 def guard_role(user_id: str, role: str, *, by: Actor) -> None:
     """Before the person's own row is locked: a change of role that demotes an owner."""
-    if role != Role.OWNER and user_id != by.id:
-        if role_now(user_id) == Role.OWNER and is_owner(by):
-            guard_owners(user_id, by=by)
+    if role != Role.OWNER and user_id != by.id and is_owner(by) and role_now(user_id) == Role.OWNER:
+        guard_owners(user_id, by=by)
 
 
 def role_now(user_id: str) -> str | None:
