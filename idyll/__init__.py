@@ -41,11 +41,16 @@ def create_app(config: dict[str, Any]) -> Flask:
     app = Flask(__name__, static_folder=None)
     app.config.update(config)
     logging.basicConfig(level=config["LOG_LEVEL"].upper(), format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # it speaks at every /readyz
     db.init_app(app)
     migrate.init_app(app, db, directory=str(health.MIGRATIONS), render_as_batch=True, compare_type=True)
     jwt.init_app(app)
     cors.init_app(
-        app, origins=config["CORS_ORIGINS"], allow_headers=ASKED, expose_headers=[*SHOWN, "Idempotency-Replayed"]
+        app,
+        origins=config["CORS_ORIGINS"],
+        allow_headers=ASKED,
+        expose_headers=[*SHOWN, "Idempotency-Replayed"],
+        always_send=False,
     )
     for part in (database, headers, limits, health, openapi, cli):
         part.init_app(app)

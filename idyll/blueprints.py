@@ -37,6 +37,12 @@ def current_user() -> Actor:
     return user
 
 
+def members_only(user: Actor) -> None:
+    """Raises `Forbidden` for who waits for approval."""
+    if not is_member(user):
+        raise Forbidden("This account waits for its approval.", code="account_pending")
+
+
 class Parser(FlaskParser):
     """Bodies by strict_json; unknown query parameters are refused; faults become our `Invalid`."""
 
@@ -114,11 +120,14 @@ class Blueprint(flask_smorest.Blueprint):
                 if limit := marks["limit"]:
                     # By blueprint and view: a flood of applications must not shut the door to log-ins.
                     spend(f"{name}.{view.__name__}", current_app.config[limit], network(request.remote_addr))
+                if name != "auth" and "Idempotency-Key" in request.headers and "Authorization" in request.headers:
+                    g.user = authenticate(request)
+                    return idempotency.run(g.user, lambda: view(*args, **kwargs))
                 return view(*args, **kwargs)
             user = g.user = authenticate(request)
             spend("user", current_app.config["RATE_LIMIT_PER_MINUTE"], user.id or "")
-            if not marks.get("pending") and not is_member(user):
-                raise Forbidden("This account waits for its approval.", code="account_pending")
+            if not marks.get("pending"):
+                members_only(user)
             rule: Rule | None = marks.get("rule")
             if rule is not None and not rule(user):
                 raise Forbidden
@@ -150,7 +159,9 @@ class Blueprint(flask_smorest.Blueprint):
                 if isinstance(body, Response):
                     return body
                 if body is None:
-                    return Response(status=status)
+                    empty = Response(status=status)
+                    del empty.headers["Content-Type"]
+                    return empty
                 return respond(body, status)
 
             _document(wrapper, status, schema, description, schema.EXAMPLE if schema else None)

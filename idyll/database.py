@@ -1,5 +1,6 @@
 """Connections: how each database is spoken to, and the one that a request reads through."""
 
+import logging
 import threading
 import time
 from typing import Any
@@ -11,6 +12,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from .extensions import db
 
+log = logging.getLogger(__name__)
 IDLE_SECONDS = 1.0
 # One writer at a time on SQLite: waiting for its file lock happens in C and would stall every greenlet.
 sqlite_writer = threading.Lock()
@@ -40,6 +42,8 @@ SESSION_SETTINGS = {
 
 
 def init_app(app: Flask) -> None:
+    if app.config["APP_ENV"] == "production" and app.config["SQLALCHEMY_DATABASE_URI"].startswith("sqlite"):
+        log.warning("SQLite in production: hosts lose the file at every deploy; set DATABASE_URL to a database server")
     with app.app_context():
         prepare(db.engine)
     app.teardown_appcontext(lambda _: release())

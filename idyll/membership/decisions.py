@@ -90,8 +90,6 @@ def decide_on_account(user: User, status: Status, *, by: Actor) -> None:
     """`status` of `PUT /users/:id`: the same decision, begun at the account."""
     if user.status == status:
         return
-    if not can_manage_user(by, user):
-        raise Forbidden
     if user.status == Status.APPROVED:
         raise Conflict("A member can't be rejected, only removed.", code="already_approved", current=user.status)
     _set_status(user, status, by=by)
@@ -105,6 +103,8 @@ def decide_on_account(user: User, status: Status, *, by: Actor) -> None:
 def _set_status(user: User, status: Status, *, by: Actor) -> None:
     if user.status in (status, Status.APPROVED):
         return
+    if not can_manage_user(by, user):
+        raise Forbidden
     before = parsed(users.people.of(user.id))
     user.status, user.updated_at = status, now()
     db.session.flush()

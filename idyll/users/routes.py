@@ -2,7 +2,7 @@ from typing import Any
 
 from ..auth import passwords
 from ..auth.service import check_own_password
-from ..blueprints import Blueprint, current_user, only, pending_too, unless_stale
+from ..blueprints import Blueprint, current_user, members_only, only, pending_too, unless_stale
 from ..membership import decisions, invitations, removal
 from ..pagination import Listing
 from ..permissions import is_manager
@@ -38,7 +38,6 @@ def create(fields: dict[str, Any]) -> str:
 
 
 @bp.route("/<id:user_id>")
-@pending_too
 @bp.answers(200, UserOut)
 def show(user_id: str) -> str:
     """Show a person, as far as you may see them"""
@@ -52,6 +51,8 @@ def show(user_id: str) -> str:
 def edit(changes: dict[str, Any], user_id: str) -> str:
     """Change a profile, a role, or decide on an account"""
     by = current_user()
+    if user_id != by.id:
+        members_only(by)
     password_hash = None
     if user_id == by.id and ("password" in changes or "email" in changes):
         check_own_password(by.id, changes.get("current_password"))
@@ -68,7 +69,6 @@ def edit(changes: dict[str, Any], user_id: str) -> str:
 
 
 @bp.route("/<id:user_id>", methods=["DELETE"])
-@pending_too
 @bp.accepts(RemovalIn)
 @bp.answers(204)
 def remove(fields: dict[str, Any], user_id: str) -> None:
