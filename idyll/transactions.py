@@ -5,7 +5,7 @@ is said with `record()`: the event is written in the transaction of its change a
 a change that was rolled back.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,7 +24,6 @@ from .extensions import db
 @dataclass
 class _Open:
     events: list[dict[str, Any]] = field(default_factory=list)
-    after: list[Callable[[], None]] = field(default_factory=list)
 
 
 @contextmanager
@@ -49,8 +48,6 @@ def transaction() -> Iterator[Session]:
             raise
         finally:
             del g.transaction
-    for effect in opened.after:
-        effect()
 
 
 def record(name: str, data: dict[str, Any], *, about: str, of: str, audience: Sequence[str]) -> None:
@@ -70,9 +67,3 @@ def record(name: str, data: dict[str, Any], *, about: str, of: str, audience: Se
             "created_at": now(),
         }
     )
-
-
-def after_commit(effect: Callable[[], None]) -> None:
-    """Runs `effect` once the open transaction is committed; never if it is rolled back."""
-    opened: _Open = g.transaction
-    opened.after.append(effect)

@@ -5,6 +5,10 @@ from typing import Any
 
 from alembic import context
 from flask import current_app
+from sqlalchemy import Engine, NullPool, create_engine
+
+from config import engine_options
+from idyll.database import prepare
 
 fileConfig(context.config.config_file_name, disable_existing_loggers=False)
 migrate = current_app.extensions["migrate"]
@@ -17,8 +21,22 @@ def include_object(_: Any, name: str | None, kind: str, *__: Any) -> bool:
     return not (kind == "index" and name in OWN_INDEXES)
 
 
+def engine() -> Engine:
+    """As the app's, without its time-outs: a new index on a big table takes longer than a request may."""
+    url = migrate.db.engine.url
+    options = engine_options(url)["connect_args"]
+    patient = {name: value for name, value in options.items() if name not in ("read_timeout", "write_timeout")}
+    made = create_engine(url, poolclass=NullPool, connect_args=patient)
+    prepare(made)
+    return made
+
+
 def run() -> None:
-    with migrate.db.engine.connect() as connection:
+    with engine().connect() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.exec_driver_sql("SET statement_timeout = 0")
+            connection.exec_driver_sql("SET idle_in_transaction_session_timeout = 0")
+            connection.commit()
         context.configure(
             connection=connection,
             target_metadata=migrate.db.metadata,
