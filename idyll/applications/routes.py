@@ -65,6 +65,7 @@ def show(application_id: str) -> str:
 def remove(application_id: str) -> None:
     """Delete an application"""
     with transaction():
+        service.lock(application_id)
         unless_stale(service.show, application_id)
         service.remove(application_id, by=current_user())
 
@@ -75,6 +76,7 @@ def remove(application_id: str) -> None:
 def approve(application_id: str) -> str:
     """Approve the person, with all their applications; makes the account, with an invite, where there is none"""
     with transaction():
+        service.lock(application_id)
         unless_stale(service.show, application_id)
         return decisions.approve(application_id, by=current_user())
 
@@ -86,5 +88,6 @@ def approve(application_id: str) -> str:
 def reject(fields: dict[str, Any], application_id: str) -> str:
     """Reject all pending applications of the person"""
     with transaction():
+        service.lock(application_id)
         unless_stale(service.show, application_id)
         return decisions.reject(application_id, fields["reason"], by=current_user())

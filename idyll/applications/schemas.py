@@ -55,7 +55,7 @@ class ApplicationFiled(Schema):
 class ApplicationFiledOut(ApplicationFiled):
     EXAMPLE = ApplicationFiled.EXAMPLE | {"statusToken": "h7Qm…"}
 
-    status_token = fields.String(required=True)
+    status_token = fields.String(metadata={"description": "Shown once: not in the answer to a repeated request"})
 
 
 class ApplicationOut(ApplicationFiled):
@@ -95,7 +95,7 @@ class ApplicationStatusOut(Schema):
 
 class ApplicationQuery(PageQuery):
     status = Choice(Decision)
-    q = Text(200, required=False, metadata={"description": "Beginnings of words of name or e-mail"})
+    q = Text(200, optional=True, metadata={"description": "Beginnings of words of name or e-mail"})
 
 
 class RejectIn(Schema):

@@ -57,7 +57,7 @@ def show(key: str) -> str:
     return applications.of(key)
 
 
-def lock_all_of_its_email(key: str) -> tuple[Application, list[Application]]:
+def lock(key: str) -> tuple[Application, list[Application]]:
     """The application, and the other pending ones of its e-mail, locked in one order. Raises `NotFound`."""
     email = db.session.execute(select(Application.email).where(Application.id == key)).first()
     if email is None:
@@ -70,8 +70,17 @@ def lock_all_of_its_email(key: str) -> tuple[Application, list[Application]]:
     return target, [row for row in rows if row is not target and row.status == Decision.PENDING]
 
 
+def follow(user_id: str, email: str | None) -> None:
+    """Somebody's applications take their new e-mail: decisions find the account by it."""
+    for row in _locked(Application.user_id == user_id):
+        row.email = email
+        row.search_text = searchable(row.full_name, email)[:1600]
+    db.session.flush()
+
+
 def lock_pending_of(email: str | None) -> list[Application]:
-    return list(_locked(Application.email == email, Application.status == Decision.PENDING))
+    pending = (Application.email == email, Application.status == Decision.PENDING)
+    return list(_locked(*pending)) if email else []
 
 
 def _locked(*where: Any) -> Sequence[Application]:

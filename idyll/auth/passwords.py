@@ -13,7 +13,7 @@ from ..errors import Invalid
 
 # OWASP Password Storage Cheat Sheet: N=2^15, r=8, p=3; 32 MiB.
 METHOD = "scrypt:32768:8:3"
-COMMON = frozenset(word for word in FREQUENCY_LISTS["passwords"][:20_000] if len(word) >= 8)  # noqa: PLR2004
+COMMON = frozenset(word for word in FREQUENCY_LISTS["passwords"][:20_000] if len(word) >= 8)  # noqa: PLR2004 - the least
 
 
 def method() -> str:

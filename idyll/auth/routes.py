@@ -111,7 +111,7 @@ def end_session(session_id: str) -> None:
 @bp.answers(202, Accepted)
 def forgot(fields: dict[str, Any]) -> str:
     """Ask for a link to set a new password; always the same answer"""
-    background(current_app._get_current_object(), service.forgot, fields["email"])  # type: ignore[attr-defined]
+    background(current_app._get_current_object(), service.forgot, fields["email"])  # type: ignore[attr-defined]  # of the proxy
     return orjson.dumps(Accepted.EXAMPLE).decode()
 
 

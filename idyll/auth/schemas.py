@@ -26,9 +26,9 @@ class LoginIn(Schema):
 
     EXAMPLE = {"login": "asha", "password": "four-minutes-of-film"}
 
-    login = Text(254, required=False)
-    email = Text(254, required=False)
-    username = Text(254, required=False)
+    login = Text(254, optional=True)
+    email = Text(254, optional=True)
+    username = Text(254, optional=True)
     password = Secret(required=True)
 
     @validates_schema

@@ -213,7 +213,9 @@ def reset_password(token: str, password_hash: str, caller: Caller) -> None:
 def forgot(email: str) -> None:
     """Without a mail server: tells those who may invite this person that they wait for a link."""
     with transaction():
-        user = db.session.execute(select(User).where(User.email == email, User.there())).scalar_one_or_none()
+        # Locked: two requests at once make one notification.
+        found = select(User).where(User.email == email, User.there()).with_for_update()
+        user = db.session.execute(found).scalar_one_or_none()
         if user is None or user.status == Status.REJECTED:
             return
         helpers = [key for key in managers(only_owners=user.role in MANAGERS) if key != user.id]

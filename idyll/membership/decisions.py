@@ -9,7 +9,6 @@ from typing import Any
 from ..actor import Actor
 from ..applications import service as applications
 from ..applications.models import Application, Decision
-from ..audit.service import note
 from ..auth.service import end_sessions, password_link
 from ..clock import now
 from ..errors import Conflict, Forbidden
@@ -18,37 +17,32 @@ from ..notifications.models import Kind
 from ..notifications.service import News, tell
 from ..permissions import can_manage_user
 from ..shapes import joined, parsed
-from ..transactions import record
 from ..users import service as users
 from ..users.models import User
 from ..users.roles import Role, Status
 
 
+def admit(fields: dict[str, Any], password_hash: str | None, *, by: Actor) -> User:
+    """A member at once; what they applied for is decided by it."""
+    waiting = applications.lock_pending_of(fields["email"])
+    user = users.create(fields, password_hash, by=by)
+    applications.decide(waiting, Decision.APPROVED, None, user_id=user.id, by=by)
+    return user
+
+
 def approve(application_id: str, *, by: Actor) -> str:
     """The application, with an `invite` when an account was made."""
-    target, siblings = applications.lock_all_of_its_email(application_id)
+    target, siblings = applications.lock(application_id)
     if target.status == Decision.APPROVED:
         return applications.show(target.id)
+    if target.email is None:
+        raise Conflict("This person was removed.", code="applicant_removed", current=target.status)
     user = users.find_by_email(target.email)
     invite = None
     if user is None:
-        user = users.make(
-            {
-                "email": target.email,
-                "display_name": target.full_name,
-                "location": target.location,
-                "software": target.software,
-                "portfolio_link": target.portfolio_link,
-                "contact": target.contact,
-                "role": Role.EDITOR,
-            },
-            status=Status.APPROVED,
-            password_hash=None,
-        )
+        told = {name: getattr(target, name) for name in ("email", "location", "software", "portfolio_link", "contact")}
+        user = users.create({**told, "display_name": target.full_name, "role": Role.EDITOR}, None, by=by)
         invite = password_link(user.id)
-        note("user.created", "user", user.id, {"email": [None, None], "role": [None, user.role]}, by=by)
-        shown = parsed(users.people.of(user.id))
-        record("user_created", {"user": shown}, about="user", of=user.id, audience=["managers"])
     else:
         _set_status(user, Status.APPROVED, by=by)
     applications.decide([target, *siblings], Decision.APPROVED, None, user_id=user.id, by=by)
@@ -59,7 +53,7 @@ def approve(application_id: str, *, by: Actor) -> str:
 
 def reject(application_id: str, reason: str | None, *, by: Actor) -> str:
     """Raises `Conflict` for an approved one. A member keeps their account, whatever happens to an application."""
-    target, siblings = applications.lock_all_of_its_email(application_id)
+    target, siblings = applications.lock(application_id)
     if target.status == Decision.APPROVED:
         raise Conflict("An approved application can't be rejected.", code="already_approved", current=target.status)
     if target.status == Decision.REJECTED:
@@ -74,10 +68,21 @@ def reject(application_id: str, reason: str | None, *, by: Actor) -> str:
     return applications.show(target.id)
 
 
+def lock(user_id: str, changes: dict[str, Any], *, by: Actor) -> User:
+    """The person for a change. Owners and applications are locked first, here as elsewhere: so nothing deadlocks."""
+    if "role" in changes:
+        users.guard_role(user_id, changes["role"], by=by)
+    if "status" in changes:
+        applications.lock_pending_of(users.email_now(user_id))
+    return users.lock(user_id, viewer=by)
+
+
 def edit_person(user: User, changes: dict[str, Any], password_hash: str | None, *, by: Actor) -> None:
     """A change of somebody's profile with what follows from it: the decision, and the end of sessions."""
-    old_role, old_status = user.role, user.status
+    old_role, old_status, old_email = user.role, user.status, user.email
     users.edit(user, changes, password_hash, by=by)
+    if user.email != old_email:
+        applications.follow(user.id, user.email)
     if "status" in changes:
         decide_on_account(user, Status(changes["status"]), by=by)
     if password_hash:

@@ -5,10 +5,11 @@ import orjson
 from ..actor import Actor
 from ..audit.service import note
 from ..auth.service import password_link
-from ..errors import Forbidden
+from ..errors import Conflict, Forbidden
 from ..permissions import can_manage_user
 from ..users import service as users
 from ..users.models import User
+from ..users.roles import Status
 
 
 def link(user: User) -> dict[str, str]:
@@ -20,5 +21,9 @@ def invite(user_id: str, *, by: Actor) -> str:
     user = users.lock(user_id, viewer=by)
     if not can_manage_user(by, user):
         raise Forbidden
+    if user.status == Status.REJECTED:
+        raise Conflict(
+            "A rejected person can't log in; approve them first.", code="account_rejected", current=user.status
+        )
     note("user.invited", "user", user.id, by=by)
     return orjson.dumps({"invite": password_link(user.id)}).decode()

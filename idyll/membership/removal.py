@@ -13,30 +13,38 @@ from ..events import service as events
 from ..meetings import service as meetings
 from ..notifications.service import remove_all_of
 from ..payouts import service as payouts
-from ..permissions import can_edit_user
+from ..permissions import can_edit_user, is_owner
 from ..tasks import service as tasks
 from ..transactions import record
 from ..users import service as users
-from ..users.models import FORMER_MEMBER
+from ..users.models import FORMER_MEMBER, User
 from ..users.roles import Role
 
 PERSONAL = ("email", "username", "photoURL", "location", "software", "portfolioLink", "contact", "message", "fullName")
 
 
-def remove(user_id: str, *, by: Actor) -> None:
-    """Raises `NotFound`, `Forbidden`, and `Conflict` for the last owner."""
-    if users.role_now(user_id) == Role.OWNER:
+def lock(user_id: str, *, by: Actor) -> User:
+    """The person who is to go. Raises `NotFound`, `Forbidden`, and `Conflict` for the last owner."""
+    if users.role_now(user_id) == Role.OWNER and is_owner(by):
         users.guard_owners(user_id, by=by)
     user = users.lock(user_id, viewer=by)
     if not can_edit_user(by, user):
         raise Forbidden
+    return user
+
+
+def remove(user_id: str, *, by: Actor) -> None:
+    """Raises what `lock` does."""
+    user = lock(user_id, by=by)
     email = user.email
     tasks.unassign_all_of(user.id, by=by)
     payouts.cancel_all_of(user.id, by=by)
+    payouts.erase_unpaid_of(user.id)
     meetings.drop_attendee(user.id, by=by)
     applications.erase_all_of(user.id, email)
     remove_all_of(user.id)
     erase_sessions(user.id)
+    idempotency.forget_all_of(user.id)
     chat.forget_reader(user.id)
     events.forget("user", user.id)
     users.erase(user)
@@ -59,6 +67,10 @@ def without(data: Any, user_id: str, email: str | None) -> Any:
     if theirs and ("displayName" in data or "fullName" in data):
         shown |= {name: None for name in PERSONAL if name in data}
         shown |= {name: FORMER_MEMBER for name in ("displayName", "fullName") if name in data}
+        if "fullName" in data:
+            shown["role"] = None  # of an application: their own words
+    if data.get("editorId") == user_id:
+        shown |= {name: None for name in ("paymentMethod", "note") if name in data}
     if data.get("senderId") == user_id and "sender" in data:
         shown["sender"] = FORMER_MEMBER
     return shown

@@ -9,13 +9,13 @@ from ..permissions import is_manager
 from ..shapes import joined
 from ..transactions import transaction
 from . import service
-from .schemas import InviteAnswer, RemovalIn, UserEdit, UserIn, UserInvitedOut, UserOut, UserQuery
+from .schemas import InviteAnswer, RemovalIn, UserBrief, UserEdit, UserIn, UserInvitedOut, UserOut, UserQuery
 
 bp = Blueprint("users", __name__, description="People and their profiles")
 
 
 @bp.route("")
-@bp.lists(UserQuery, UserOut)
+@bp.lists(UserQuery, UserOut, brief=UserBrief)
 def index(filters: dict[str, Any]) -> Listing:
     """List people; editors see members, by name, picture and role alone"""
     return service.listing(viewer=current_user(), **filters)
@@ -31,14 +31,14 @@ def create(fields: dict[str, Any]) -> str:
     passwords.refuse_common(password)
     password_hash = passwords.hashed(password) if password else None
     with transaction():
-        user = service.create(fields, password_hash, by=current_user())
+        user = decisions.admit(fields, password_hash, by=current_user())
         invite = {} if password_hash else {"invite": invitations.link(user)}
         body = service.people.of(user.id)
     return joined(body, **invite) if invite else body
 
 
 @bp.route("/<id:user_id>")
-@bp.answers(200, UserOut)
+@bp.answers(200, UserOut, brief=UserBrief)
 def show(user_id: str) -> str:
     """Show a person, as far as you may see them"""
     return service.show(user_id, viewer=current_user())
@@ -51,21 +51,26 @@ def show(user_id: str) -> str:
 def edit(changes: dict[str, Any], user_id: str) -> str:
     """Change a profile, a role, or decide on an account"""
     by = current_user()
-    if user_id != by.id:
-        members_only(by)
-    password_hash = None
-    if user_id == by.id and ("password" in changes or "email" in changes):
-        check_own_password(by.id, changes.get("current_password"))
-        if "password" in changes:
-            passwords.refuse_common(changes["password"])
-            password_hash = passwords.hashed(changes["password"])
+    password_hash = _own_password(changes, user_id)
     with transaction():
-        if "role" in changes:
-            service.guard_role(user_id, changes["role"], by=by)
-        user = service.lock(user_id, viewer=by)
+        user = decisions.lock(user_id, changes, by=by)
         unless_stale(service.show, user_id, viewer=by)
         decisions.edit_person(user, changes, password_hash, by=by)
         return service.show(user_id, viewer=by)
+
+
+def _own_password(changes: dict[str, Any], user_id: str) -> str | None:
+    """The hash of one's new password, if there is one; it and a new e-mail need the current password."""
+    if user_id != current_user().id:
+        members_only(current_user())
+        return None
+    if not changes.keys() & {"password", "email"}:
+        return None
+    check_own_password(user_id, changes.get("current_password"))
+    if "password" not in changes:
+        return None
+    passwords.refuse_common(changes["password"])
+    return passwords.hashed(changes["password"])
 
 
 @bp.route("/<id:user_id>", methods=["DELETE"])
@@ -77,6 +82,7 @@ def remove(fields: dict[str, Any], user_id: str) -> None:
     if user_id == by.id:
         check_own_password(by.id, fields.get("current_password"))
     with transaction():
+        removal.lock(user_id, by=by)
         unless_stale(service.show, user_id, viewer=by)
         removal.remove(user_id, by=by)
 

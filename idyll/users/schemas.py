@@ -94,15 +94,17 @@ class UserInvitedOut(UserOut):
 
 
 class InviteAnswer(Schema):
+    """Empty for a repeated request (`Idempotency-Key`): an invite is shown once."""
+
     EXAMPLE = {"invite": InviteOut.EXAMPLE}
 
-    invite = fields.Nested(InviteOut, required=True)
+    invite = fields.Nested(InviteOut)
 
 
 class UserQuery(PageQuery):
     role = Choice(Role)
     status = Choice(Status)
-    q = Text(200, required=False, metadata={"description": "Beginnings of words"})
+    q = Text(200, optional=True, metadata={"description": "Beginnings of words"})
 
 
 class UserIn(Schema):
@@ -120,7 +122,7 @@ class UserEdit(Schema):
 
     EXAMPLE = {"displayName": "Asha V.", "location": "Mumbai", "theme": "light"}
 
-    username = Username(required=False)
+    username = Username(optional=True)
     display_name = Text(100, required=False)
     photo_url = Link(data_key="photoURL")
     location = Text(200, optional=True)
@@ -133,7 +135,7 @@ class UserEdit(Schema):
     password = Password()
     current_password = Secret()
     role = Choice(Role)
-    status = Choice(Status)
+    status = Choice(Status, only=(Status.APPROVED, Status.REJECTED))
 
 
 class RemovalIn(Schema):

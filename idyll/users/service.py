@@ -1,3 +1,4 @@
+import re
 from typing import Any
 
 from sqlalchemy import select
@@ -31,6 +32,8 @@ from .schemas import UserBrief, UserOut
 people = Shape(UserOut, User)
 briefs = Shape(UserBrief, User)
 
+# The column as SQLite, PostgreSQL and MariaDB name it when its value is not unique.
+UNIQUE = re.compile(r"(?:failed: users\.|constraint \"uq_users_|for key 'uq_users_)(email|username_key)\b")
 RANK = {Role.EDITOR: 0, Role.MODERATOR: 1, Role.OWNER: 2}
 
 
@@ -90,13 +93,15 @@ def _flush_unique() -> None:
     try:
         db.session.flush()
     except IntegrityError as error:
-        if "username" in str(error.orig):
-            raise Conflict(
-                "This username is taken.", code="username_taken", errors={"username": ["It is taken."]}
-            ) from None
-        if "email" in str(error.orig):
+        # The value stands in the message too, and a value may hold any of these words.
+        taken = UNIQUE.search(str(error.orig))
+        if taken is None:
+            raise
+        if taken[1] == "email":
             raise Conflict("This e-mail is taken.", code="email_taken", errors={"email": ["It is taken."]}) from None
-        raise
+        raise Conflict(
+            "This username is taken.", code="username_taken", errors={"username": ["It is taken."]}
+        ) from None
 
 
 def create(fields: dict[str, Any], password_hash: str | None, *, by: Actor) -> User:
@@ -130,7 +135,7 @@ def edit(user: User, changes: dict[str, Any], password_hash: str | None, *, by: 
     for name in changes.keys() - {"password", "current_password", "status"}:
         setattr(user, name, changes[name])
     if "username" in changes:
-        user.username_key = changes["username"].lower()
+        user.username_key = changes["username"].lower() if changes["username"] else None
     if password_hash:
         user.password_hash = password_hash
     user.index_words()
@@ -170,7 +175,9 @@ def guard_owners(user_id: str, *, by: Actor) -> None:
     owning = select(User.id).where(User.role == Role.OWNER, User.status == Status.APPROVED, User.there())
     owners = set(db.session.execute(owning.order_by(User.id).with_for_update()).scalars())
     if user_id in owners and len(owners) == 1:
-        raise Conflict("The last owner can be neither demoted nor removed.", code="last_owner")
+        raise Conflict(
+            "The last owner can be neither demoted nor removed.", code="last_owner", current=Role.OWNER.value
+        )
     if is_owner(by) and by.id and by.id not in owners:
         raise Forbidden
 
@@ -184,6 +191,11 @@ def guard_role(user_id: str, role: str, *, by: Actor) -> None:
 def role_now(user_id: str) -> str | None:
     role: str | None = execute(select(User.role).where(User.id == user_id)).scalar()
     return role
+
+
+def email_now(user_id: str) -> str | None:
+    email: str | None = execute(select(User.email).where(User.id == user_id)).scalar()
+    return email
 
 
 def erase(user: User) -> None:
