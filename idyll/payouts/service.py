@@ -3,13 +3,13 @@
 from typing import Any
 
 from flask import current_app
-from sqlalchemy import select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import select, update
 
 from ..actor import Actor
 from ..audit.service import difference, note
 from ..clock import now
 from ..errors import Conflict, Forbidden, Invalid, NotFound
+from ..events.service import rewrite_of
 from ..extensions import db
 from ..fields import camelcase
 from ..notifications.models import Kind
@@ -80,7 +80,7 @@ def request(fields: dict[str, Any], *, by: Actor) -> str:
     if payout.task_id:
         _claim_task(payout)
     db.session.add(payout)
-    _flush_live()
+    db.session.flush()
     body = payouts.of(payout.id)
     shown = parsed(body)
     asked = {name: [None, shown[name]] for name in ("editorId", "taskId", "projectName", "amount", "currency")}
@@ -137,7 +137,25 @@ def cancel_all_of(user_id: str, *, by: Actor) -> None:
         _cancel(payout, None, by=by)
 
 
+def erase_unpaid_of(user_id: str) -> None:
+    """Of what a removed person will never get: how they wanted it, and their words. The books need neither."""
+    unpaid = (Payout.editor_id == user_id, Payout.status.in_((PayoutStatus.REJECTED, PayoutStatus.CANCELLED)))
+    for key in db.session.execute(select(Payout.id).where(*unpaid)).scalars().all():
+        rewrite_of("payout", key, _without_words)
+    db.session.execute(update(Payout).where(*unpaid).values(payment_method=None, note=None))
+
+
 # -- rules -----------------------------------------------------------------------------------------------------------
+
+
+def _without_words(data: dict[str, Any]) -> dict[str, Any]:
+    """The payload of an event without `paymentMethod` and `note`."""
+    return {
+        name: {key: None if key in ("paymentMethod", "note") else one for key, one in value.items()}
+        if isinstance(value, dict)
+        else value
+        for name, value in data.items()
+    }
 
 
 def _pending(where: Any) -> Any:
@@ -159,16 +177,11 @@ def _claim_task(payout: Payout) -> None:
         raise Invalid(errors={"taskId": ["Not a task of this editor."]})
     if task.approval_status != Approval.APPROVED:
         raise Conflict("The task is not approved yet.", code="task_not_approved", current=task.approval_status)
+    # Sure, since the task is locked; the unique index stands behind it.
+    live = db.session.execute(select(Payout.status).where(Payout.live_task_id == task.id)).scalar()
+    if live is not None:
+        raise Conflict("There is a payout for this task already.", code="already_requested", current=live)
     payout.live_task_id = payout.task_id
-
-
-def _flush_live() -> None:
-    try:
-        db.session.flush()
-    except IntegrityError as error:
-        if "live_task_id" in str(error.orig):
-            raise Conflict("There is a payout for this task already.", code="already_requested") from None
-        raise
 
 
 def _ask_otherwise(payout: Payout, fields: dict[str, Any]) -> None:
@@ -224,7 +237,7 @@ def _finish(payout: Payout, before: dict[str, Any], action: str, *, by: Actor) -
     """Version, audit row and event of a change; one UPDATE, since a paid row takes no second one."""
     payout.version += 1
     payout.updated_at = now()
-    _flush_live()
+    db.session.flush()
     after = parsed(payouts.of(payout.id))
     note(action, "payout", payout.id, difference(before, after), by=by)
     data = {"payoutId": payout.id, "status": payout.status, "updates": changed(before, after)}

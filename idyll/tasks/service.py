@@ -43,7 +43,7 @@ def listing(*, viewer: Actor, sort: str, **filters: Any) -> Listing:
         where.append(Task.deadline >= filters["deadline_from"])
     if "deadline_to" in filters:
         where.append(Task.deadline <= filters["deadline_to"])
-    if "q" in filters:
+    if filters.get("q"):
         where.append(matches(Task.search_text, filters["q"]))
     keys = {"priority": (Task.priority_rank, Task.id), "-createdAt": (Task.id,)}
     return Listing(tasks.body, keys.get(sort, (Task.deadline, Task.id)), where, descending=sort != "deadline")
@@ -104,7 +104,8 @@ def edit(task: Task, changes: dict[str, Any], *, by: Actor) -> str:
     """Applies what was sent, with what follows. Raises `Forbidden`, `Conflict` and `Invalid` as the contract says."""
     _check_rights(task, changes, by=by)
     changes = dict(changes)
-    if "assigned_to" in changes:
+    # A form sends back what it read, which may name somebody who left.
+    if "assigned_to" in changes and changes["assigned_to"] != task.assigned_to:
         changes["assigned_to"] = _member(changes["assigned_to"])
     if not is_manager(by):
         _hand_in(task, changes)
@@ -181,7 +182,7 @@ def _apply(task: Task, changes: dict[str, Any]) -> None:
     if task.approval_status == Approval.NEED_CHANGES and old_approval != Approval.NEED_CHANGES:
         task.status = TaskStatus.IN_PROGRESS
     if task.approval_status == Approval.APPROVED and task.status != TaskStatus.COMPLETED:
-        if old_approval == Approval.APPROVED:
+        if "approval_status" not in changes:
             # A manager opened an approved task by its status: it is to be looked at again.
             task.approval_status = Approval.REVIEWING
         else:
@@ -223,14 +224,17 @@ def _tell_of_edit(task: Task, before: dict[str, Any], after: dict[str, Any], *, 
     if old == new:
         record("task_updated", updates, about="task", of=task.id, audience=_audience(task))
     else:
-        record("task_updated", updates, about="task", of=task.id, audience=["managers"])
-        if old:
+        # Managers see every task: for them none comes into sight or drops out of it.
+        always = managers()
+        stays = [f"user:{new}"] if new in always else []
+        record("task_updated", updates, about="task", of=task.id, audience=["managers", *stays])
+        if old and old not in always:
             parting = {"taskId": task.id, "updates": {"assignedTo": new}}
             record("task_updated", parting, about="parting", of=task.id, audience=[f"user:{old}"])
-        if new:
+        if new and new not in always:
             record("task_created", {"task": after}, about="task", of=task.id, audience=[f"user:{new}"])
-            if new != by.id:
-                tell([new], _news(task, f"Task {task.task_number} is yours", urgent=True))
+        if new and new != by.id:
+            tell([new], _news(task, f"Task {task.task_number} is yours", urgent=True))
     if is_manager(by):
         decided = after["approvalStatus"] != before["approvalStatus"] and after["approvalStatus"] != Approval.REVIEWING
         if decided and new and new != by.id:
