@@ -31,28 +31,45 @@ messages = Shape(MessageOut, Message)
 
 def enter(room: str, *, viewer: Actor) -> None:
     """Raises `Forbidden` for a room that isn't the viewer's, `NotFound` for one of nobody."""
+    _refuse_strangers(room, viewer)
+    _refuse_nobodys(room, viewer)
+
+
+def _refuse_strangers(room: str, viewer: Actor) -> None:
     if not can_enter_room(viewer, room):
         raise Forbidden
+
+
+def _refuse_nobodys(room: str, viewer: Actor) -> None:
     if room.startswith(EDITOR) and room != f"{EDITOR}{viewer.id}" and not known(room.removeprefix(EDITOR)):
         raise NotFound
 
 
 def history(room: str, *, viewer: Actor, before: str | None = None, after: str | None = None) -> Listing:
     """Newest page first, oldest message of a page first."""
-    enter(room, viewer=viewer)
+    _refuse_strangers(room, viewer)
+    places = _places(room, before, after)
+    if not places:  # a room with messages is somebody's
+        _refuse_nobodys(room, viewer)
     where = [Message.room == room]
-    for key, name in ((before, "before"), (after, "after")):
-        if key is not None:
-            seq = _seq_of(key, room, name)
-            where.append(Message.seq < seq if name == "before" else Message.seq > seq)
+    if before is not None:
+        where.append(Message.seq < _place(places, before, "before"))
+    if after is not None:
+        where.append(Message.seq > _place(places, after, "after"))
     return Listing(messages.body, (Message.seq,), where, reverse=True)
 
 
-def _seq_of(key: str, room: str, field: str) -> int:
-    seq = execute(select(Message.seq).where(Message.id == key, Message.room == room)).scalar()
-    if seq is None:
+def _places(room: str, *keys: str | None) -> dict[str, int]:
+    """Where messages of a room stand in its order."""
+    wanted = [key for key in keys if key]
+    found = select(Message.id, Message.seq).where(Message.id.in_(wanted), Message.room == room)
+    return {row.id: row.seq for row in execute(found)} if wanted else {}
+
+
+def _place(places: dict[str, int], key: str, field: str) -> int:
+    if key not in places:
         raise Invalid(errors={field: ["Not a message of this room."]})
-    return int(seq)
+    return places[key]
 
 
 def send(text: str, *, room: str, client_id: str | None, by: Actor) -> tuple[str, bool]:
@@ -60,7 +77,6 @@ def send(text: str, *, room: str, client_id: str | None, by: Actor) -> tuple[str
     enter(room, viewer=by)
     if client_id and (sent := _sent(client_id, by)):
         return sent, False
-    flood(str(by.id))
     message = Message(id=uuid7(), room=room, message=text, sender_id=by.id, client_id=client_id, timestamp=now())
     try:
         with db.session.begin_nested():
@@ -70,6 +86,8 @@ def send(text: str, *, room: str, client_id: str | None, by: Actor) -> tuple[str
         if sent is None:
             raise
         return sent, False
+    # Counted only now: repeats sent at the same moment wait above for the first, and don't count.
+    flood(str(by.id))
     body = messages.of(message.id)
     record("new_message", parsed(body), about="message", of=message.id, audience=[room])
     return body, True
@@ -125,7 +143,10 @@ def _lock(key: str, *, viewer: Actor) -> Message:
 
 
 def rooms(*, viewer: Actor, only: str | None = None) -> Listing:
-    """The rooms that somebody may enter, with what they have not read there: the shared ones first."""
+    """The rooms that somebody works in, with what they have not read there: the shared ones first.
+
+    `only` is a room that they entered: managers may enter a former editor's too, which the list leaves out.
+    """
     shared = [(0, TEAM, "Team")] + ([(1, MANAGEMENT, "Management")] if is_manager(viewer) else [])
     named = [
         select(literal(rank).label("rank"), literal(room).label("room"), literal(title).label("title"))
@@ -133,7 +154,8 @@ def rooms(*, viewer: Actor, only: str | None = None) -> Listing:
     ]
     editors = select(literal(2), literal(EDITOR) + cast(User.id, String(36)), User.display_name)
     mine = User.role == Role.EDITOR if is_manager(viewer) else User.id == viewer.id
-    all_of_them = union_all(*named, editors.where(mine, User.approved(), User.there())).subquery("rooms")
+    listed = [mine, User.approved(), User.there()] if only is None else []
+    all_of_them = union_all(*named, editors.where(*listed)).subquery("rooms")
     room = all_of_them.c.room
     body = json_text(
         json_object(
@@ -164,15 +186,16 @@ def _last_message(room: Any) -> Any:
 def mark_read(room: str, message_id: str, *, by: Actor) -> str:
     """Everything up to the message is read; a mark never moves back. Gives the room."""
     enter(room, viewer=by)
-    seq = _seq_of(message_id, room, "messageId")
+    seq = _place(_places(room, message_id), message_id, "messageId")
     mine = (ReadMark.user_id == by.id, ReadMark.room == room)
-    try:
-        moved: Any = execute(update(ReadMark).where(*mine, ReadMark.seq < seq).values(seq=seq, updated_at=now()))
-        if not moved.rowcount and execute(select(ReadMark.seq).where(*mine)).first() is None:
-            with db.session.begin_nested():
-                db.session.add(ReadMark(user_id=by.id, room=room, seq=seq))
-    except IntegrityError:  # somebody's other tab was first
-        execute(update(ReadMark).where(*mine, ReadMark.seq < seq).values(seq=seq, updated_at=now()))
+    marked = select(ReadMark.seq).where(*mine)
+    if execute(marked).first() is None:
+        # The first mark of a room, one tab at a time: two inserts of one key deadlock on MariaDB.
+        execute(select(User.id).where(User.id == by.id).with_for_update())
+        if execute(marked).first() is None:
+            db.session.add(ReadMark(user_id=by.id, room=room, seq=seq))
+            db.session.flush()
+    execute(update(ReadMark).where(*mine, ReadMark.seq < seq).values(seq=seq, updated_at=now()))
     return str(rooms(viewer=by, only=room).rows(1, None)[0][0])
 
 

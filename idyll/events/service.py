@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 from flask import current_app
-from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, exists, or_, select, update
 
 from ..actor import Actor
 from ..chat.models import Message
@@ -38,7 +38,7 @@ def seal() -> None:
     One sealer at a time: the counter's row is locked. An event written later has a higher id, because whoever changes
     a thing second waited for its row; so positions tell every thing's changes in their true order.
     """
-    while execute(select(exists().where(Event.position.is_(None)))).scalar():
+    while execute(select(_waiting())).scalar():
         with transaction() as session:
             session.execute(select(Counter).where(Counter.name == SEALED).with_for_update())
             waiting = select(Event.id).where(Event.position.is_(None)).order_by(Event.id).limit(BATCH)
@@ -49,16 +49,22 @@ def seal() -> None:
                 session.execute(update(Event), places)
 
 
+def _waiting() -> ColumnElement[bool]:
+    return exists().where(Event.position.is_(None))
+
+
 def replay(since: str | None, limit: int, *, viewer: Actor) -> dict[str, Any]:
     """The answer of `GET /events` and of the socket's `sync`. Raises `Invalid` for a forged `since`."""
-    seal()
-    last = _counter(SEALED)
+    last, swept, waiting = _state()
+    if waiting:
+        seal()
+        last, swept, _ = _state()
     if since is None:
         return {"events": [], "lastEventId": event_id(last), "more": False}
     start = _position(since)
     if start > last:
         raise Invalid(errors={"since": ["Not the id of an event."]})
-    if start < _counter(SWEPT):
+    if start < swept:
         return {"resync": True, "lastEventId": event_id(last)}
     mine = and_(Event.position > start, Event.position <= last, addressed_to(viewer), still_visible_to(viewer))
     columns = select(Event.position, Event.name, Event.data).where(mine)
@@ -97,7 +103,9 @@ def still_visible_to(viewer: Actor) -> ColumnElement[bool]:
     """What REST would show now; parting words are told to whom they are addressed, though the thing is out of sight."""
 
     def seen(model: Any, about: str) -> ColumnElement[bool]:
-        return and_(Event.about == about, exists().where(model.id == Event.of, model.visible_to(viewer)))
+        # Not EXISTS, for which PostgreSQL would hash the whole table to show a page of events.
+        found = select(model.id).where(model.id == Event.of, model.visible_to(viewer)).correlate(Event)
+        return and_(Event.about == about, found.scalar_subquery().is_not(None))
 
     return or_(
         Event.about.in_(("parting", "notification", "application")),
@@ -136,6 +144,7 @@ def _rewrite(where: ColumnElement[bool], change: Callable[[Any], Any]) -> None:
 
 def sweep() -> int:
     """Deletes events older than `EVENT_RETENTION_DAYS`, in small steps; gives how many."""
+    seal()
     oldest = now() - timedelta(days=current_app.config["EVENT_RETENTION_DAYS"])
     total = 0
     while True:
@@ -169,5 +178,8 @@ def _signature(position: int) -> str:
     return hmac.digest(secret, f"event|{position}".encode(), hashlib.sha256)[:4].hex()
 
 
-def _counter(name: str) -> int:
-    return int(execute(select(func.max(Counter.value)).where(Counter.name == name)).scalar() or 0)
+def _state() -> tuple[int, int, bool]:
+    """The last position given, the last one swept, and whether events wait for theirs."""
+    numbers = [select(Counter.value).where(Counter.name == name).scalar_subquery() for name in (SEALED, SWEPT)]
+    row: Any = execute(select(*numbers, _waiting())).one()
+    return int(row[0]), int(row[1]), bool(row[2])

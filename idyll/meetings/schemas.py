@@ -25,7 +25,8 @@ class Attendees(fields.List[str]):
     """Ids, e-mails or usernames; "All Team" alone or among them means every member."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(Text(254), validate=validate.Length(max=500), **kwargs)
+        metadata = {"type": ["array", "string"], "description": 'Ids, e-mails or usernames; "All Team": everybody'}
+        super().__init__(Text(254), validate=validate.Length(max=500), metadata=metadata, **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         if isinstance(value, str) and value.strip() == ALL_TEAM:
@@ -117,4 +118,4 @@ class MeetingIn(MeetingEdit):
 class MeetingQuery(PageQuery):
     from_ = Since(data_key="from", metadata={"description": "Begins at or after: a time or a day"})
     to = Until(metadata={"description": "Begins at or before: a time or a day"})
-    cancelled = Strict(metadata={"description": "true: with the cancelled ones"})
+    cancelled = Strict(metadata={"in_query": True, "description": "true: with the cancelled ones"})

@@ -13,7 +13,7 @@ from ..errors import Conflict, Invalid, NotFound
 from ..events.service import forget
 from ..extensions import db
 from ..notifications.models import Kind
-from ..notifications.service import News, tell
+from ..notifications.service import News, managers, tell
 from ..pagination import Listing
 from ..shapes import Shape, changed, parsed
 from ..transactions import record
@@ -65,7 +65,7 @@ def schedule(fields: dict[str, Any], *, by: Actor) -> str:
     note("meeting.scheduled", "meeting", meeting.id, given, by=by)
     audience = ["managers", *_rooms(all_team, people)]
     record("meeting_created", {"meeting": shown}, about="meeting", of=meeting.id, audience=audience)
-    _tell(meeting, shown["attendees"], "Meeting scheduled", by=by)
+    _tell(meeting, shown["attendees"], "Meeting scheduled")
     return body
 
 
@@ -88,7 +88,7 @@ def edit(meeting: Meeting, changes: dict[str, Any], *, by: Actor) -> str:
     after = parsed(body)
     note("meeting.updated", "meeting", meeting.id, difference(before, after), by=by)
     _announce(meeting, before, after)
-    _tell(meeting, after["attendees"], "Meeting changed", by=by)
+    _tell(meeting, after["attendees"], "Meeting changed")
     return body
 
 
@@ -104,7 +104,7 @@ def cancel(meeting: Meeting, *, by: Actor) -> None:
     forget("meeting", meeting.id)
     audience = ["managers", *_rooms(meeting.all_team, shown["attendees"])]
     record("meeting_deleted", {"meetingId": meeting.id}, about="parting", of=meeting.id, audience=audience)
-    _tell(meeting, shown["attendees"], "Meeting cancelled", by=by)
+    _tell(meeting, shown["attendees"], "Meeting cancelled")
 
 
 def drop_attendee(user_id: str, *, by: Actor) -> None:
@@ -120,13 +120,15 @@ def drop_attendee(user_id: str, *, by: Actor) -> None:
         db.session.flush()
         after = parsed(meetings.of(meeting.id))
         note("meeting.updated", "meeting", meeting.id, difference(before, after), by=by)
-        _announce(meeting, before, after)
+        if meeting.cancelled_at is None:
+            _announce(meeting, before, after)
 
 
 # -- rules -----------------------------------------------------------------------------------------------------------
 
 
 def _apply(meeting: Meeting, fields: dict[str, Any]) -> None:
+    wall_clock = (meeting.local_date, meeting.local_time, meeting.timezone)
     for name in fields.keys() & {"title", "description", "meeting_link", "duration_minutes", "timezone"}:
         setattr(meeting, name, fields[name])
     zone = ZoneInfo(meeting.timezone)
@@ -135,8 +137,10 @@ def _apply(meeting: Meeting, fields: dict[str, Any]) -> None:
             meeting.starts_at = fields["starts_at"].replace(microsecond=fields["starts_at"].microsecond // 1000 * 1000)
         elif fields.keys() & {"date", "time", "timezone"}:
             day = fields.get("date") or meeting.local_date
-            clock = time.fromisoformat(fields.get("time") or meeting.local_time)
-            meeting.starts_at = datetime.combine(day, clock, zone).astimezone(UTC)
+            clock = fields.get("time") or meeting.local_time
+            # The same again moves nothing: in the hour that comes twice it would not say which of the two.
+            if (day, clock, meeting.timezone) != wall_clock:
+                meeting.starts_at = datetime.combine(day, time.fromisoformat(clock), zone).astimezone(UTC)
         local = meeting.starts_at.astimezone(zone)
         meeting.ends_at = meeting.starts_at + timedelta(minutes=meeting.duration_minutes)
     except OverflowError:
@@ -174,7 +178,9 @@ def _rooms(all_team: bool, people: list[str]) -> list[str]:
 
 def _announce(meeting: Meeting, before: dict[str, Any], after: dict[str, Any]) -> None:
     data = {"meetingId": meeting.id, "updates": changed(before, after)}
-    was, now_in = set(before["attendees"]), set(after["attendees"])
+    # Managers see every meeting: for them none comes into sight or drops out of it.
+    always = set(managers())
+    was, now_in = always.union(before["attendees"]), always.union(after["attendees"])
     stayed = EVERYBODY if before["allTeam"] and after["allTeam"] else _rooms(False, sorted(was & now_in))
     record("meeting_updated", data, about="meeting", of=meeting.id, audience=["managers", *stayed])
     if came := _rooms(False, sorted(now_in - was)):
@@ -184,7 +190,7 @@ def _announce(meeting: Meeting, before: dict[str, Any], after: dict[str, Any]) -
         record("meeting_updated", parting, about="parting", of=meeting.id, audience=went)
 
 
-def _tell(meeting: Meeting, people: list[str], title: str, *, by: Actor) -> None:
+def _tell(meeting: Meeting, people: list[str], title: str) -> None:
     when = f"{meeting.local_date:%d %b %Y} {meeting.local_time} ({meeting.timezone})"
     news = News(Kind.MEETING, title, f"{meeting.title}: {when}", "meeting", meeting.id)
-    tell([person for person in people if person != by.id], news)
+    tell(people, news)

@@ -32,7 +32,7 @@ class NotificationOut(Schema):
 
 
 class NotificationQuery(PageQuery):
-    unread = Strict(metadata={"description": "true: only the unread; false: only the read"})
+    unread = Strict(metadata={"in_query": True, "description": "true: only the unread; false: only the read"})
 
 
 class BroadcastIn(Schema):

@@ -1,7 +1,8 @@
+from collections import defaultdict
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, false, func, select, true
+from sqlalchemy import false, func, literal, select, true, union_all
 
 from ..actor import Actor
 from ..applications.models import Application, Decision
@@ -26,47 +27,64 @@ def summary(*, viewer: Actor, user_id: str | None = None) -> dict[str, Any]:
             raise Forbidden
         if user_id != viewer.id and not known(user_id):
             raise NotFound
-    everybody: ColumnElement[bool] = true() if user_id is None else false()
+    found = _numbers(user_id)
+    by_status = _counts(found["tasks"], TaskStatus)
     return {
         "users": {
-            "total": sum(_counts(User.status, Status, User.there(), everybody).values()),
-            "byRole": _counts(User.role, Role, User.there(), everybody),
-            "byStatus": _counts(User.status, Status, User.there(), everybody),
+            "total": sum(_counts(found["status"], Status).values()),
+            "byRole": _counts(found["role"], Role),
+            "byStatus": _counts(found["status"], Status),
         },
-        "applications": {"byStatus": _counts(Application.status, Decision, everybody)},
-        "tasks": _tasks(user_id),
-        "meetings": {"upcoming": _upcoming(user_id)},
-        "payouts": {"byStatus": _payouts(user_id)},
+        "applications": {"byStatus": _counts(found["applications"], Decision)},
+        "tasks": {"total": sum(by_status.values()), "byStatus": by_status, "overdue": _total(found["overdue"])},
+        "meetings": {"upcoming": _total(found["upcoming"])},
+        "payouts": {"byStatus": _payouts(found["payouts"])},
     }
 
 
-def _counts(column: Any, words: type[StrEnum], *where: ColumnElement[bool]) -> dict[str, int]:
-    rows: Any = execute(select(column, func.count()).where(*where).group_by(column)).all()
-    found: dict[str, int] = dict(rows)
+def _numbers(user_id: str | None) -> dict[str, list[Any]]:
+    """Rows of `word, currency, count, amount` by the part of the answer that they belong to, in one statement."""
+    everybody = true() if user_id is None else false()
+    tasks = [Task.deleted_at.is_(None), *([Task.assigned_to == user_id] if user_id else [])]
+    meetings = [Meeting.cancelled_at.is_(None), Meeting.starts_at > now()]
+    meetings += [Meeting.attended_by(user_id)] if user_id else []
+    nothing = literal("")
+
+    def part(name: str, model: Any, where: list[Any], word: Any = nothing, *more: Any) -> Any:
+        currency, amount = more or (nothing, literal(0))
+        columns = (literal(name).label("part"), word.label("word"), currency.label("currency"))
+        counted = select(*columns, func.count().label("count"), amount.label("amount")).select_from(model).where(*where)
+        return counted if word is nothing else counted.group_by(word, *more[:1])
+
+    money = (Payout.currency, func.sum(Payout.amount_minor))
+    earned = Payout.editor_id == user_id if user_id else true()
+    parts = union_all(
+        part("role", User, [User.there(), everybody], User.role),
+        part("status", User, [User.there(), everybody], User.status),
+        part("applications", Application, [everybody], Application.status),
+        part("tasks", Task, tasks, Task.status),
+        part("overdue", Task, [*tasks, Task.overdue()]),
+        part("upcoming", Meeting, meetings),
+        part("payouts", Payout, [earned], Payout.status, *money),
+    )
+    found = defaultdict[str, list[Any]](list)
+    for row in execute(parts):
+        found[row.part].append(row)
+    return found
+
+
+def _counts(rows: list[Any], words: type[StrEnum]) -> dict[str, int]:
+    found = {row.word: row[3] for row in rows}
     return {word.value: found.get(word.value, 0) for word in words}
 
 
-def _tasks(user_id: str | None) -> dict[str, Any]:
-    where = [Task.deleted_at.is_(None), *([Task.assigned_to == user_id] if user_id else [])]
-    by_status = _counts(Task.status, TaskStatus, *where)
-    overdue = execute(select(func.count()).select_from(Task).where(*where, Task.overdue())).scalar_one()
-    return {"total": sum(by_status.values()), "byStatus": by_status, "overdue": overdue}
+def _total(rows: list[Any]) -> int:
+    return sum(row[3] for row in rows)
 
 
-def _upcoming(user_id: str | None) -> int:
-    where = [Meeting.cancelled_at.is_(None), Meeting.starts_at > now()]
-    if user_id:
-        where.append(Meeting.attended_by(user_id))
-    return int(execute(select(func.count()).select_from(Meeting).where(*where)).scalar_one())
-
-
-def _payouts(user_id: str | None) -> dict[str, Any]:
-    grouped = select(Payout.status, Payout.currency, func.count(), func.sum(Payout.amount_minor))
-    rows: Any = execute(
-        grouped.where(Payout.editor_id == user_id if user_id else true()).group_by(Payout.status, Payout.currency)
-    )
+def _payouts(rows: list[Any]) -> dict[str, Any]:
     shown: dict[str, Any] = {status.value: {"count": 0, "sums": {}} for status in PayoutStatus}
-    for status, currency, count, amount in rows:
+    for status, currency, count, amount in (row[1:] for row in rows):
         shown[status]["count"] += count
         shown[status]["sums"][currency] = int(amount) / 100
     return shown

@@ -90,8 +90,7 @@ def create(fields: dict[str, Any], *, by: Actor) -> str:
     given = {name: [None, value] for name, value in shown.items() if camelcase_sent(name, fields)}
     note("task.created", "task", task.id, given, by=by)
     record("task_created", {"task": shown}, about="task", of=task.id, audience=_audience(task))
-    if task.assigned_to != by.id:
-        tell([task.assigned_to], _news(task, f"Task {task.task_number} is yours", urgent=True))
+    tell([task.assigned_to], _news(task, f"Task {task.task_number} is yours", urgent=True))
     return body
 
 
@@ -233,11 +232,11 @@ def _tell_of_edit(task: Task, before: dict[str, Any], after: dict[str, Any], *, 
             record("task_updated", parting, about="parting", of=task.id, audience=[f"user:{old}"])
         if new and new not in always:
             record("task_created", {"task": after}, about="task", of=task.id, audience=[f"user:{new}"])
-        if new and new != by.id:
+        if new:
             tell([new], _news(task, f"Task {task.task_number} is yours", urgent=True))
     if is_manager(by):
         decided = after["approvalStatus"] != before["approvalStatus"] and after["approvalStatus"] != Approval.REVIEWING
-        if decided and new and new != by.id:
+        if decided and new:
             words = "is approved" if after["approvalStatus"] == Approval.APPROVED else "needs changes"
             tell([new], _news(task, f"Task {task.task_number} {words}"))
     elif after["status"] != before["status"] or after["editedFileLink"] != before["editedFileLink"]:
