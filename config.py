@@ -27,6 +27,8 @@ MIN_SECRET_BYTES = 32
 SAMPLES = ("change", "secret-key", "example", "sample", "your-", "placeholder", "xxxx", "dev-key")
 PREVIEWS = re.compile(r"https://\*--([a-z0-9-]+)\.netlify\.app\Z")
 ORIGIN = re.compile(r"https?://(\[[0-9a-f:]+\]|[a-z0-9.-]+)(:\d{1,5})?\Z")
+# What Supabase and Prisma hang on an address for themselves; a driver refuses to start with it.
+NOT_FOR_DRIVERS = ("pgbouncer", "connection_limit", "pool_timeout", "supa")
 # Promised by the contract, built later: better no start than a promise that isn't kept.
 NOT_YET = ("MAIL_URL", "REQUIRE_TWO_STEP", "PAYOUT_SECOND_APPROVAL_FROM", "SENTRY_DSN")
 
@@ -83,6 +85,8 @@ def load(environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
     except ValueError as error:
         read.faults.append(f"DATABASE_URL: {error}")
         database = make_url("sqlite://")
+    if not read.text("DATABASE_URL"):
+        INSTANCE.mkdir(exist_ok=True)
     redis = read.text("REDIS_URL")
     if redis and not redis.startswith(("redis://", "rediss://", "unix://")):
         read.faults.append("REDIS_URL: begins with redis://, rediss:// or unix://")
@@ -93,6 +97,7 @@ def load(environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
         read.faults.append("PUBLIC_URL: the front end's address, for example https://app.example.com")
     config = {
         "APP_ENV": env,
+        "INSTANCE": INSTANCE,
         "SECRET_KEY": _secret(read, "SECRET_KEY", production),
         "JWT_SECRET_KEY": _secret(read, "JWT_SECRET_KEY", production),
         "SQLALCHEMY_DATABASE_URI": database.render_as_string(hide_password=False),
@@ -168,21 +173,23 @@ def database_url(raw: str) -> URL:
     }
     if backend not in drivers:
         raise ValueError(f"{backend}:// is not known; use postgresql://, mysql:// or sqlite:///")
-    url = url.set(drivername=drivers[backend])
+    url = url.set(drivername=drivers[backend]).difference_update_query(NOT_FOR_DRIVERS)
     return _with_pymysql_tls(url) if backend in ("mysql", "mariadb") else url
 
 
 def _with_pymysql_tls(url: URL) -> URL:
     """PlanetScale's `?ssl={"rejectUnauthorized":true}` and `?sslaccept=strict` in PyMySQL's words.
 
-    Whatever form of TLS was asked for, the certificate and the host's name are verified.
+    Whatever form of TLS was asked for, the certificate and the host's name are verified. Only `ssl_check_hostname`
+    says so: with `ssl_verify_identity`, PyMySQL forgets the `ssl_ca` that SQLAlchemy hands it, and then the name.
     """
     query = dict(url.query)
     asked = [query.pop(name, None) for name in ("ssl", "sslaccept", "ssl-mode", "sslmode", "ssl_mode")]
     refused = {"false", "disable", "disabled", "0", "off"}
-    if any(a and str(a).lower() not in refused for a in asked) or "ssl_ca" in query:
+    own = [query.pop(name, None) for name in ("ssl_verify_cert", "ssl_verify_identity")]
+    if any(a and str(a).lower() not in refused for a in [*asked, *own]) or "ssl_ca" in query:
         query.setdefault("ssl_ca", _ca_file())
-        query["ssl_verify_cert"] = query["ssl_verify_identity"] = "true"
+        query["ssl_check_hostname"] = "true"
     query.setdefault("charset", "utf8mb4")
     return url.set(query=query)
 
@@ -226,7 +233,7 @@ def _secret(read: _Reader, name: str, production: bool) -> str:
     if value:
         if len(value.encode()) < MIN_SECRET_BYTES:
             read.faults.append(f"{name}: at least {MIN_SECRET_BYTES} bytes (openssl rand -hex 32)")
-        elif production and (len(set(value)) < 10 or any(s in value.lower() for s in SAMPLES)):  # noqa: PLR2004
+        elif production and (len(set(value)) < 10 or any(s in value.lower() for s in SAMPLES)):  # noqa: PLR2004 - few characters
             read.faults.append(f"{name}: looks like a sample; make one with openssl rand -hex 32")
         return value
     if production:
@@ -259,14 +266,16 @@ def _origins(read: _Reader, production: bool) -> list[str]:
                 f"CORS_ORIGINS: {origin!r} is neither an exact origin (no path, no slash at the end)"
                 " nor https://*--SITE.netlify.app"
             )
-    return origins
+            return DEV_ORIGINS.split(",")
+    return origins or DEV_ORIGINS.split(",")
 
 
 def origin_rule(origin: str) -> str | re.Pattern[str]:
     """One's own Netlify previews become an anchored pattern; every other origin stays exact."""
     if site := PREVIEWS.match(origin):
         return re.compile(rf"^https://[a-z0-9-]+--{re.escape(site[1])}\.netlify\.app\Z")
-    return origin
+    # The library takes brackets for a pattern of their own.
+    return re.compile(rf"^{re.escape(origin)}\Z") if "[" in origin else origin
 
 
 def _timezone(read: _Reader) -> str:

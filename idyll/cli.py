@@ -1,10 +1,183 @@
 """The command line on the host: `flask --app wsgi …`."""
 
-from flask import Flask
-from flask.cli import AppGroup
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from time import monotonic
+from typing import Any
 
-users = AppGroup("users", help="People.")
+import click
+from flask import Flask, current_app
+from flask.cli import AppGroup, with_appcontext
+from flask_migrate import upgrade
+from sqlalchemy.exc import DBAPIError
+
+from . import actor, doctor, first_owner, health, idempotency, openapi
+from .demo import agency, logins
+from .errors import Problem
+from .events import service as events
+from .membership import invitations
+from .shapes import parsed
+from .transactions import transaction
+from .users import service as users_service
+from .users.roles import Status
+
+users = AppGroup("users", help="The first owner, and links to set a password.")
 
 
 def init_app(app: Flask) -> None:
     app.cli.add_command(users)
+    for command in (demo, prepare, openapi_document, doctor_command, sweep):
+        app.cli.add_command(command)
+
+
+def command(name: str, group: Any = click) -> Callable[[Callable[..., None]], click.Command]:
+    """A command with the app around it; a refusal becomes some lines of text and exit code 1."""
+
+    def decorator(work: Callable[..., None]) -> click.Command:
+        @wraps(work)
+        def run(**kwargs: Any) -> None:
+            try:
+                work(**kwargs)
+            except Problem as problem:
+                faults = [f"{field}: {' '.join(texts)}" for field, texts in (problem.errors or {}).items()]
+                raise click.ClickException("\n  - ".join([problem.detail, *faults])) from None
+            except DBAPIError as error:
+                words = f"The database refused ({type(error.orig).__name__}). What is wrong: flask --app wsgi doctor"
+                raise click.ClickException(words) from error
+
+        made: click.Command = group.command(name)(with_appcontext(run) if group is click else run)
+        return made
+
+    return decorator
+
+
+# -- people ----------------------------------------------------------------------------------------------------------
+
+
+@click.option("--if-none", is_flag=True, help="Do nothing where there is an owner, or nothing to make one of.")
+@command("create-owner", users)
+def create_owner(if_none: bool) -> None:
+    """Make the first owner of OWNER_EMAIL and OWNER_PASSWORD."""
+    if first_owner.there_is_one():
+        if not if_none:
+            raise click.ClickException("There is an owner already.")
+        click.echo("There is an owner already.")
+        return
+    _first_owner(must=not if_none)
+
+
+def _first_owner(*, must: bool) -> None:
+    """Makes the owner and says how to log in; in development with a generated password, which is shown this once."""
+    config = current_app.config
+    unset = not config["OWNER_EMAIL"] and not config["OWNER_PASSWORD"]
+    if unset and config["APP_ENV"] == "production" and not must:
+        words = "WARNING: nobody can log in: there is no owner yet, and OWNER_EMAIL and OWNER_PASSWORD are not set."
+        click.echo(words, err=True)
+        return
+    generate = unset and config["APP_ENV"] == "development"
+    email, password = first_owner.generated() if generate else first_owner.from_settings(config)
+    if not first_owner.make(email, password):
+        click.echo("There is an owner already.")
+    elif generate:
+        click.echo(f"The owner is {email} with the password {password} (shown this once).")
+    else:
+        click.echo(f"The owner is {email}.")
+
+
+@click.argument("email")
+@command("invite", users)
+def invite(email: str) -> None:
+    """Print a link by which somebody sets a new password; earlier links end."""
+    with transaction():
+        user = users_service.find_by_email(email.strip().lower())
+        if user is None:
+            raise click.ClickException(f"Nobody has the e-mail {email}.")
+        if user.status == Status.REJECTED:
+            raise click.ClickException(f"{email} was rejected; approve them first.")
+        made = parsed(invitations.invite(user.id, by=actor.system()))["invite"]
+    click.echo(f"{made['url']}\nIt works once, until {made['expiresAt']}.")
+
+
+# -- starting --------------------------------------------------------------------------------------------------------
+
+
+@command("demo")
+def demo() -> None:
+    """Make the demo agency, in development and where there is nobody but the owner."""
+    if reason := agency.refusal():
+        raise click.ClickException(f"No demo agency: {reason}.")
+    _make_demo()
+
+
+def _make_demo() -> None:
+    with step("Making the demo agency: 12 people, 60 tasks, meetings, payouts, chat"):
+        agency.make(logins.keep)
+    click.echo(f"Their log-ins are in {logins.path()}")
+
+
+@command("prepare")
+def prepare() -> None:
+    """Everything before the server starts: migrate, make the owner and the demo agency, say how to log in."""
+    found = health.check()
+    if found["database"] != "ok":
+        raise click.ClickException("The database can't be reached; see DATABASE_URL.")
+    if found["schema"] == "down":
+        with step("Bringing the database's schema up to date"):
+            upgrade()
+    if not first_owner.there_is_one():
+        _first_owner(must=False)
+    reason = agency.refusal()
+    if reason is None:
+        _make_demo()
+    elif not logins.known():
+        click.echo(f"No demo agency: {reason}.")
+    _say_where()
+
+
+def _say_where() -> None:
+    url = f"http://localhost:{current_app.config['PORT']}"
+    lines = [("API", f"{url}/api"), ("Documentation", f"{url}/docs/")]
+    lines.append(("Log in", f"POST {url}/api/auth/login " + '{"login": "<e-mail or username>", "password": "<…>"}'))
+    if logins.known():
+        lines.append(("Demo log-ins", str(logins.path())))
+    lines.append(("Password lost", ".venv/bin/flask --app wsgi users invite <e-mail>"))
+    lines.append(("A tour", "README.md"))
+    width = max(len(name) for name, _ in lines)
+    click.echo("\n".join(["", *[f"  {name.ljust(width)}  {text}" for name, text in lines], ""]))
+
+
+@contextmanager
+def step(words: str) -> Iterator[None]:
+    """Says what is begun, for it may take a while, and how long it took."""
+    click.echo(f"==> {words} … ", nl=False)
+    begun = monotonic()
+    yield
+    click.echo(f"{monotonic() - begun:.1f} s")
+
+
+# -- care ------------------------------------------------------------------------------------------------------------
+
+
+@command("openapi")
+def openapi_document() -> None:
+    """Print the OpenAPI document, as docs/openapi.json keeps it."""
+    click.echo(json.dumps(openapi.document(current_app), indent=2, ensure_ascii=False))
+
+
+@command("doctor")
+def doctor_command() -> None:
+    """Say what is wrong with this installation; exit code 1 when something is broken."""
+    findings = list(doctor.examine())
+    for finding in findings:
+        click.echo(f"{finding.grade:8} {finding.about:9} {finding.text}")
+    if any(finding.grade == doctor.Grade.BROKEN for finding in findings):
+        raise SystemExit(1)
+
+
+@command("sweep")
+def sweep() -> None:
+    """Delete events older than EVENT_RETENTION_DAYS, and stored answers older than a day; run it once a day."""
+    click.echo(f"Events deleted: {events.sweep()}")
+    click.echo(f"Stored answers deleted: {idempotency.sweep()}")

@@ -1,14 +1,29 @@
 """What time it is: for rows (UTC, milliseconds, as the API shows it) and for the agency (its own day)."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, date, datetime, time
 from zoneinfo import ZoneInfo
 
 from flask import current_app
 
+_pretended: ContextVar[datetime | None] = ContextVar("pretended", default=None)
+
 
 def now() -> datetime:
     """Now, aware, in UTC, cut to milliseconds: what is stored is exactly what is answered."""
-    return whole_milliseconds(datetime.now(UTC))
+    return whole_milliseconds(_pretended.get() or datetime.now(UTC))
+
+
+@contextmanager
+def at(moment: datetime) -> Iterator[None]:
+    """Inside of the block it is `moment`: the demo agency lives through its weeks in a second."""
+    token = _pretended.set(moment)
+    try:
+        yield
+    finally:
+        _pretended.reset(token)
 
 
 def whole_milliseconds(moment: datetime) -> datetime:

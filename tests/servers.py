@@ -323,7 +323,7 @@ def web_command() -> str:
     return found[1].strip()
 
 
-def start_app(env: dict[str, str], port: int = 0) -> RunningApp:
+def start_app(env: dict[str, str], port: int = 0, *, command: str = "", folder: Path = ROOT) -> RunningApp:
     """Start the application with these settings and wait until it answers."""
     port = port or _free_port()
     descriptor, name = tempfile.mkstemp(prefix="app-", suffix=".log", dir=_here().folder)
@@ -332,10 +332,10 @@ def start_app(env: dict[str, str], port: int = 0) -> RunningApp:
     programs = str(Path(sys.executable).parent)
     process = _here().run(
         # exec: the signal of stop() must reach gunicorn, not a shell around it.
-        ["sh", "-c", f"exec {web_command()}"],
+        ["sh", "-c", f"exec {command or web_command()}"],
         log=log,
         group=True,
-        cwd=ROOT,
+        cwd=folder,
         env={
             **os.environ,
             "PATH": os.pathsep.join([programs, os.environ.get("PATH", "")]),
