@@ -61,12 +61,12 @@ class Text(ma.fields.String):
         self.lines = lines
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
-        text = super()._deserialize(value, attr, data, **kwargs).strip()
-        if not text and self.allow_none:
-            return None
-        if (CONTROL_BUT_LINES if self.lines else CONTROL).search(text):
+        sent = super()._deserialize(value, attr, data, **kwargs)
+        text: str = sent.strip()
+        # What is sent, too: strip() takes some of them for white space.
+        if CONTROL_BUT_LINES.search(sent) or (not self.lines and CONTROL.search(text)):
             raise ValidationError("Control characters are not allowed.")
-        return text
+        return text or None if self.allow_none else text
 
     def _validate(self, value: Any) -> None:
         if value is not None:
@@ -152,10 +152,10 @@ class Strict(ma.fields.Boolean):
     """true or false of JSON; in a query also the words."""
 
     truthy = {True, "true"}  # noqa: RUF012 - marshmallow declares it so
-    falsy = {False, "false"}  # noqa: RUF012
+    falsy = {False, "false"}  # noqa: RUF012 - marshmallow declares it so
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
-        if not isinstance(value, bool | str):
+        if not isinstance(value, bool) and not (isinstance(value, str) and self.metadata.get("in_query")):
             raise ValidationError("Not a valid boolean.")
         return super()._deserialize(value, attr, data, **kwargs)
 

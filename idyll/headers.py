@@ -11,6 +11,7 @@ from werkzeug.wrappers import Response as BaseResponse
 log = logging.getLogger(__name__)
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}\Z")
 PROBES = ("/healthz", "/readyz")
+FORWARDED = ("X-Forwarded-For", "X-Forwarded-Proto")
 YEAR = 365 * 24 * 3600
 
 
@@ -27,7 +28,7 @@ def _begin() -> BaseResponse | None:
     config = current_app.config
     if config["APP_ENV"] != "production":
         return None
-    if not config["TRUSTED_PROXIES_SET"] and "X-Forwarded-For" in request.headers:
+    if not config["TRUSTED_PROXIES_SET"] and any(name in request.headers for name in FORWARDED):
         config["TRUSTED_PROXIES_SET"] = True  # said once
         log.warning("a proxy is in front, but TRUSTED_PROXIES is not set: every caller counts as the proxy's address")
     forwarded = config["TRUSTED_PROXIES"] and request.headers.get("X-Forwarded-Proto")

@@ -124,7 +124,9 @@ def _claim(user: Actor, key: str) -> Claim | Response:
 
 
 def _still_running() -> Conflict:
-    return Conflict("The first request with this key still runs.", code="idempotency_in_progress", retry_after=1)
+    return Conflict(
+        "The first request with this key still runs.", code="idempotency_in_progress", retry_after=1, current="running"
+    )
 
 
 def _replay(stored: StoredAnswer) -> Response:
@@ -142,7 +144,7 @@ def _store(claim: Claim, response: Response) -> None:
             body = orjson.dumps({name: value for name, value in shown.items() if name not in SECRETS}).decode()
     mine = (StoredAnswer.id == claim.id) & (StoredAnswer.started_at == claim.started_at)
     values = {"status": response.status_code, "content_type": response.content_type, "body": body}
-    if db.session.execute(update(StoredAnswer).where(mine).values(values)).rowcount != 1:  # type: ignore[attr-defined]
+    if db.session.execute(update(StoredAnswer).where(mine).values(values)).rowcount != 1:  # type: ignore[attr-defined]  # of DML
         raise _still_running()
 
 
@@ -156,7 +158,12 @@ def sweep() -> int:
     """Deletes what is older than a day; gives how many."""
     with transaction() as session:
         old = delete(StoredAnswer).where(StoredAnswer.created_at < now() - KEPT)
-        return int(session.execute(old).rowcount)  # type: ignore[attr-defined]
+        return int(session.execute(old).rowcount)  # type: ignore[attr-defined]  # of DML
+
+
+def forget_all_of(user_id: str) -> None:
+    """The answers to a removed person: nobody will ask for them again."""
+    db.session.execute(delete(StoredAnswer).where(StoredAnswer.user_id == user_id))
 
 
 def rewrite(mentioning: str, change: Callable[[Any], Any]) -> None:
