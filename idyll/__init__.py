@@ -5,7 +5,7 @@ from typing import Any
 
 from flask import Flask
 
-from . import blueprints, cli, database, errors, headers, health, limits, openapi
+from . import blueprints, cli, database, docs, errors, headers, health, limits, openapi
 from .applications.routes import bp as applications
 from .audit.routes import bp as audit
 from .auth.routes import bp as auth
@@ -52,7 +52,7 @@ def create_app(config: dict[str, Any]) -> Flask:
         expose_headers=[*SHOWN, "Idempotency-Replayed"],
         always_send=False,
     )
-    for part in (database, headers, limits, health, openapi, cli):
+    for part in (database, headers, limits, health, openapi, docs, cli):
         part.init_app(app)
     errors.init_app(app)
     for resource in RESOURCES:

@@ -48,7 +48,7 @@ class Parser(FlaskParser):
 
     DEFAULT_UNKNOWN_BY_LOCATION: dict[str, str | None] = {"json": None, "query": None}  # noqa: RUF012 - webargs' way
 
-    def load_json(self, req: Request, schema: ma.Schema) -> Any:  # noqa: ARG002
+    def load_json(self, req: Request, schema: ma.Schema) -> Any:  # noqa: ARG002 - webargs calls it so
         body = req.get_data(cache=True)
         if not body and not req.content_type:
             return {}
@@ -108,7 +108,7 @@ class Blueprint(flask_smorest.Blueprint):
 
     def edit(self, rule: str) -> Callable[[View], View]:
         """PUT, and PATCH, which is the same."""
-        return self.route(rule, methods=["PUT", "PATCH"])  # type: ignore[no-any-return]
+        return self.route(rule, methods=["PUT", "PATCH"])  # type: ignore[no-any-return]  # untyped library
 
     def _gated(self, view: View) -> View:
         marks: dict[str, Any] = getattr(view, "_gate", {})
@@ -120,7 +120,8 @@ class Blueprint(flask_smorest.Blueprint):
                 if limit := marks["limit"]:
                     # By blueprint and view: a flood of applications must not shut the door to log-ins.
                     spend(f"{name}.{view.__name__}", current_app.config[limit], network(request.remote_addr))
-                if name != "auth" and "Idempotency-Key" in request.headers and "Authorization" in request.headers:
+                keyed = "Idempotency-Key" in request.headers and "Authorization" in request.headers
+                if keyed and request.method == "POST" and name != "auth":
                     g.user = authenticate(request)
                     return idempotency.run(g.user, lambda: view(*args, **kwargs))
                 return view(*args, **kwargs)
@@ -149,8 +150,18 @@ class Blueprint(flask_smorest.Blueprint):
         found: Callable[[View], View] = self.arguments(schema(), location="query")
         return found
 
-    def answers(self, status: int, schema: type[Schema] | None = None, description: str = "") -> Callable[[View], View]:
-        """The route gives the encoded object (a JSON text), or None for an empty answer."""
+    def answers(
+        self,
+        status: int,
+        schema: type[Schema] | None = None,
+        description: str = "",
+        *,
+        brief: type[Schema] | None = None,
+    ) -> Callable[[View], View]:
+        """The route gives the encoded object (a JSON text), or None for an empty answer.
+
+        `brief` is what those get who may see only a part of it.
+        """
 
         def decorator(view: View) -> View:
             @wraps(view)
@@ -164,13 +175,19 @@ class Blueprint(flask_smorest.Blueprint):
                     return empty
                 return respond(body, status)
 
-            _document(wrapper, status, schema, description, schema.EXAMPLE if schema else None)
+            _document(wrapper, status, _either(schema, brief), description, schema.EXAMPLE if schema else None)
             return wrapper
 
         return decorator
 
     def lists(
-        self, query: type[Schema], schema: type[Schema], *, csv: str = "", may_csv: Rule | None = None
+        self,
+        query: type[Schema],
+        schema: type[Schema],
+        *,
+        brief: type[Schema] | None = None,
+        csv: str = "",
+        may_csv: Rule | None = None,
     ) -> Callable[[View], View]:
         """The route gets the filters and gives a `Listing`; `csv` names the file that `Accept: text/csv` asks for."""
 
@@ -185,7 +202,8 @@ class Blueprint(flask_smorest.Blueprint):
                     return as_csv(listing, schema, csv)
                 return page(listing, limit, cursor, str(arguments.get("sort", "")))
 
-            _document(wrapper, 200, page_of(schema), "A page", {"data": [schema.EXAMPLE], "nextCursor": None})
+            pages = page_of(schema) if brief is None else _mixed_page(schema, brief)
+            _document(wrapper, 200, pages, "A page", {"data": [schema.EXAMPLE], "nextCursor": None})
             if csv:
                 _document(wrapper, 200, {"type": "string"}, "All rows", None, content_type="text/csv")
             found: View = self.arguments(query(), location="query")(wrapper)
@@ -200,7 +218,7 @@ def respond(body: str, status: int = 200) -> Response:
     if request.method in ("GET", "HEAD"):
         response.headers["ETag"] = tag = etag(body)
         asked = request.headers.get("If-None-Match")
-        if asked and (asked.strip() == "*" or tag in asked.replace("W/", "").split(", ")):
+        if asked and (asked.strip() == "*" or tag in [one.strip().removeprefix("W/") for one in asked.split(",")]):
             response.status_code = HTTPStatus.NOT_MODIFIED
             response.set_data(b"")
             del response.headers["Content-Type"]
@@ -235,6 +253,16 @@ def page_of(schema: type[Schema]) -> type[Schema]:
         }
         _pages[schema] = type(schema.__name__.removesuffix("Out") + "Page", (Schema,), fields)
     return _pages[schema]
+
+
+def _either(schema: type[Schema] | None, brief: type[Schema] | None) -> Any:
+    return {"anyOf": [schema, brief]} if brief else schema
+
+
+def _mixed_page(schema: type[Schema], brief: type[Schema]) -> dict[str, Any]:
+    rows = {"type": "array", "items": _either(schema, brief)}
+    cursor = {"type": ["string", "null"]}
+    return {"type": "object", "required": ["data", "nextCursor"], "properties": {"data": rows, "nextCursor": cursor}}
 
 
 def _document(

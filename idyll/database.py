@@ -25,7 +25,7 @@ SESSION_SETTINGS = {
         "SET idle_in_transaction_session_timeout = '15s'",
         "SET TIME ZONE 'UTC'",
     ),
-    # NO_BACKSLASH_ESCAPES: LIKE patterns and JSON then mean the same as elsewhere.
+    # Strict: what does not fit is refused, as elsewhere, and not cut.
     "mysql": (
         "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ONLY_FULL_GROUP_BY'",
         "SET SESSION innodb_lock_wait_timeout = 5",
@@ -98,9 +98,16 @@ def in_transaction() -> bool:
 def reader() -> Connection:
     """The connection that this request reads through, in AUTOCOMMIT; returned to the pool at the request's end."""
     if "reader" not in g:
-        g.reader = db.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-    connection: Connection = g.reader
-    return connection
+        connection = db.engine.connect()
+        try:
+            # A round trip on MySQL, outside of what SQLAlchemy guards: the driver's own error would come out.
+            g.reader = connection.execution_options(isolation_level="AUTOCOMMIT")
+        except connection.dialect.dbapi.Error as error:  # type: ignore[union-attr]  # as above
+            connection.invalidate(error)
+            connection.close()
+            raise DBAPIError("autocommit", None, error, connection_invalidated=True) from error
+    found: Connection = g.reader
+    return found
 
 
 def release() -> None:

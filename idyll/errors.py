@@ -139,13 +139,23 @@ def _http(error: HTTPException) -> Response:
         return _unforeseen(getattr(error, "original_exception", None) or error)
     problem = Problem(_WORDS.get(status, HTTPStatus(status).description or HTTPStatus(status).phrase))
     problem.status = status
-    problem.code = HTTPStatus(status).name.lower()
+    problem.code = _CODES.get(status, "bad_request")
     response = answer(problem)
     if isinstance(error, MethodNotAllowed) and error.valid_methods:
         response.headers["Allow"] = ", ".join(sorted(error.valid_methods))
     return response
 
 
+# Written out, since clients switch on them: Python's own names change between versions.
+_CODES = {
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "request_entity_too_large",
+    414: "uri_too_long",
+    415: "unsupported_media_type",
+    416: "range_not_satisfiable",
+    431: "headers_too_large",
+}
 _WORDS = {
     404: NotFound.detail,
     405: "This method is not for this address; see Allow.",

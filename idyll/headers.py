@@ -25,6 +25,8 @@ def init_app(app: Flask) -> None:
 def _begin() -> BaseResponse | None:
     asked = request.headers.get("X-Request-Id", "")
     g.request_id = asked if REQUEST_ID.match(asked) else secrets.token_hex(16)
+    if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
+        return Response()  # a preflight, also for an address that isn't there: the request itself says so
     config = current_app.config
     if config["APP_ENV"] != "production":
         return None

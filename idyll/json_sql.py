@@ -26,42 +26,42 @@ class json_object(FunctionElement[str]):  # noqa: N801 - an SQL function
         super().__init__(*pairs)
 
 
-class json_raw(FunctionElement[str]):  # noqa: N801
+class json_raw(FunctionElement[str]):  # noqa: N801 - an SQL function
     """A text that is JSON already, to be nested as it is."""
 
     type = Text()
     inherit_cache = True
 
 
-class json_bool(FunctionElement[str]):  # noqa: N801
+class json_bool(FunctionElement[str]):  # noqa: N801 - an SQL function
     """true or false, where the database has only 1 and 0."""
 
     type = Text()
     inherit_cache = True
 
 
-class json_instant(FunctionElement[str]):  # noqa: N801
+class json_instant(FunctionElement[str]):  # noqa: N801 - an SQL function
     """A moment as RFC 3339 with milliseconds and Z."""
 
     type = Text()
     inherit_cache = True
 
 
-class json_money(FunctionElement[str]):  # noqa: N801
+class json_money(FunctionElement[str]):  # noqa: N801 - an SQL function
     """Whole hundredths as a number of units. A double holds every amount up to 90 trillion exactly enough."""
 
     type = Text()
     inherit_cache = True
 
 
-class json_array(FunctionElement[str]):  # noqa: N801
+class json_array(FunctionElement[str]):  # noqa: N801 - an SQL function
     """All values of a column of a subquery, as an array; to be selected by one that has a FROM."""
 
     type = Text()
     inherit_cache = True
 
 
-class json_text(FunctionElement[str]):  # noqa: N801
+class json_text(FunctionElement[str]):  # noqa: N801 - an SQL function
     """Built JSON as a text to be fetched: psycopg2 would parse a column of the type json."""
 
     type = Text()

@@ -1,82 +1,69 @@
-"""The OpenAPI document: made by flask-smorest from the schemas that validate, finished here, and shown at /docs."""
+"""The OpenAPI document: made by flask-smorest from the schemas that validate, and finished here."""
 
-from functools import cache
-from importlib.resources import files
+import re
+from http import HTTPStatus
 from typing import Any
 
+import marshmallow as ma
 import orjson
-from flask import Blueprint, Flask, Response, current_app, redirect, send_from_directory
-from werkzeug.routing import UnicodeConverter, ValidationError
-from werkzeug.wrappers import Response as BaseResponse
+from flask import Flask
+from werkzeug.routing import BaseConverter
 
 from .extensions import api
-from .ids import is_id
-
-ASSETS = files("openapi_ui_bundles") / "swagger_ui" / "vendor"
-bp = Blueprint("docs", __name__)
-REFUSALS = {
-    "400": "Malformed JSON",
-    "401": "No, bad or ended token",
-    "403": "Not allowed",
-    "404": "Not there, or not yours to know of",
-    "409": "The state forbids it",
-    "412": "Stale `If-Match`",
-    "413": "A body over 1 MiB",
-    "415": "Not application/json",
-    "422": "Validation: each field named",
-    "429": "Too many requests",
-    "500": "Our fault",
-    "503": "Busy, or a part is down",
-}
-PROBLEM = {
-    "type": "object",
-    "required": ["type", "title", "status", "detail", "instance", "code", "requestId"],
-    "properties": {
-        "type": {"type": "string"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string"},
-        "instance": {"type": "string"},
-        "code": {"type": "string", "description": "A stable word to switch on"},
-        "requestId": {"type": "string"},
-        "errors": {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "string"}}},
-        "current": {"type": "string", "description": "The state that forbids it"},
-        "retryAfter": {"type": "integer", "description": "Seconds"},
-    },
-    "additionalProperties": False,
-    "examples": [
-        {
-            "type": "about:blank",
-            "title": "Unprocessable Content",
-            "status": 422,
-            "detail": "Some fields are not valid.",
-            "instance": "/api/tasks",
-            "code": "invalid",
-            "requestId": "b7c1",
-            "errors": {"deadline": ["A date as YYYY-MM-DD."]},
-        }
-    ],
-}
+from .fields import MAX_AMOUNT_MINOR, Amount, Id, Since, Text
+from .ids import UUID
+from .openapi_words import (
+    ABOUT,
+    ASKING,
+    HEADERS,
+    LIMITS,
+    LOGIN,
+    OF_BODIES,
+    OF_CHANGES,
+    PROBLEM,
+    REFUSALS,
+    TITLES,
+)
 
 
-class IdConverter(UnicodeConverter):
-    """An id in a path; anything else is a 404 before the route is reached."""
+class IdConverter(BaseConverter):
+    """An id in a path; anything else is a 404 before the route is reached.
+
+    By the pattern, not by a ValidationError: where a path has several methods, that one would answer 405.
+    """
+
+    regex = "(?i:" + UUID.pattern.removesuffix(r"\Z") + ")"
 
     def to_python(self, value: str) -> str:
-        if not is_id(value.lower()):
-            raise ValidationError
         return value.lower()
 
 
 def init_app(app: Flask) -> None:
     app.url_map.converters["id"] = IdConverter
-    app.register_blueprint(bp)
     api.init_app(app)
     api.register_converter(IdConverter, lambda _: {"type": "string", "format": "uuid"})
+    api.ma_plugin.converter.add_attribute_function(_said_of)
     api.spec.components.schema("Problem", PROBLEM)
-    api.spec.components.security_scheme("token", {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"})
+    token = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": LOGIN}
+    api.spec.components.security_scheme("token", token)
     # Ours stand in its place, with their status and content type.
     api.DEFAULT_ERROR_RESPONSE_NAME = None
+
+
+def _said_of(_: Any, field: ma.fields.Field[Any], **kwargs: Any) -> dict[str, Any]:
+    """What our fields take and give, where the plug-in can't see it."""
+    said: dict[str, Any] = {}
+    if isinstance(field, Amount):
+        said = {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_AMOUNT_MINOR // 100}
+        said["description"] = "With two decimals at most"
+    if isinstance(field, Id):
+        said["format"] = "uuid"
+    if isinstance(field, Since):
+        kwargs["ret"].pop("format", None)
+        said["anyOf"] = [{"format": "date-time"}, {"format": "date"}]
+    if isinstance(field, Text) and field.allow_none:
+        said["minLength"] = 0  # empty is null
+    return said
 
 
 def document(app: Flask) -> dict[str, Any]:
@@ -84,99 +71,129 @@ def document(app: Flask) -> dict[str, Any]:
     if "openapi" not in app.extensions:
         spec = orjson.loads(orjson.dumps(api.spec.to_dict()))
         views = {
-            (str(rule), method): app.view_functions[rule.endpoint]
+            (_as_path(str(rule)), method): app.view_functions[rule.endpoint]
             for rule in app.url_map.iter_rules()
             for method in rule.methods or ()
         }
-        for path, operations in spec["paths"].items():
-            for method, operation in operations.items():
-                if method != "parameters":
-                    view = next(v for (rule, m), v in views.items() if m == method.upper() and _as_path(rule) == path)
-                    _finish(operation, method, getattr(view, "_gate", {}), view.__name__)
+        for path, item in spec["paths"].items():
+            for parameter in item.get("parameters", []):
+                parameter["description"] = _in_words(parameter["name"])
+            for method in item.keys() - {"parameters"}:
+                view = views[path, method.upper()]
+                _finish(item[method], path, method, getattr(view, "_gate", {}), view.__name__)
+            _guard(item, path, spec["paths"])
+        spec["info"] |= {"description": ABOUT, "summary": "The API of Idyll Productions"}
+        spec["servers"] = [{"url": "/", "description": "Wherever this document comes from"}]
         spec["security"] = [{"token": []}]
+        _components(spec["components"])
         app.extensions["openapi"] = spec
     found: dict[str, Any] = app.extensions["openapi"]
     return found
 
 
 def _as_path(rule: str) -> str:
-    return api.flask_plugin.flaskpath2openapi(rule)  # type: ignore[no-any-return]
+    return api.flask_plugin.flaskpath2openapi(rule)  # type: ignore[no-any-return]  # untyped library
 
 
-def _finish(operation: dict[str, Any], method: str, gate: dict[str, Any], name: str) -> None:
+def _in_words(name: str) -> str:
+    """task_id: The task's id"""
+    thing, _, what = name.rpartition("_")
+    return f"The {thing}'s {what}" if thing else f"The {what}"
+
+
+def _finish(operation: dict[str, Any], path: str, method: str, gate: dict[str, Any], name: str) -> None:
     tag = operation["tags"][0]
     # PUT and PATCH are one route: the second name keeps operation ids unique.
     operation["operationId"] = f"{tag}_{name}" + ("_patch" if method == "patch" else "")
     if gate.get("public"):
-        operation["security"] = []
-    responses = operation.setdefault("responses", {})
-    for status, words in REFUSALS.items():
-        problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-        responses[status] = {"description": words, "content": problem}
+        operation["security"] = [{}, {"token": []}] if path.endswith("/refresh") else []
     parameters = operation.setdefault("parameters", [])
-    if method == "get" and "200" in responses and "nextCursor" not in str(responses["200"].get("content", "")):
-        responses["304"] = {"description": "You have this very answer (`If-None-Match`)"}
-    if method == "post" and not gate.get("public") and tag != "auth":
-        parameters.append(_header("Idempotency-Key", "Repeats answer the same and change nothing", 255))
-    if method in ("put", "patch", "delete"):
-        parameters.append(_header("If-Match", "The `ETag` of what you read; 412 when it changed since", 1000))
+    for parameter in parameters:
+        if parameter["name"] == "cursor":
+            parameter["schema"] = {"type": "string"}
+    limited = LIMITS if gate.get("limit") or not gate.get("public") else ()
+    keyed = method == "post" and tag != "auth"
+    if keyed:
+        parameters.append(_asking("Idempotency-Key"))
+    responses = operation.setdefault("responses", {})
+    for status, response in responses.items():
+        if status < "300":
+            paged = "nextCursor" in str(response.get("content"))
+            shown = ["Link"] if paged else ["ETag"] if method == "get" else ["Idempotency-Replayed"] if keyed else []
+            response["headers"] = _headers("X-Request-Id", *limited, *shown)
+            _csv(response)
+    if method == "get" and "ETag" in responses["200"]["headers"]:
+        parameters.append(_asking("If-None-Match"))
+        same = _headers("X-Request-Id", *limited, "ETag")
+        responses["304"] = {"description": "You have this very answer (`If-None-Match`)", "headers": same}
+    for status in REFUSALS:
+        bodiless = method != "post" and "requestBody" not in operation
+        if status == "412" or (status in OF_BODIES and bodiless) or (status in OF_CHANGES and method == "get"):
+            responses.pop(status, None)
+        else:
+            responses[status] = {"$ref": f"#/components/responses/{status}"}
+    operation["responses"] = dict(sorted(responses.items()))
 
 
-def _header(name: str, words: str, most: int) -> dict[str, Any]:
-    schema = {"type": "string", "minLength": 1, "maxLength": most}
-    return {"in": "header", "name": name, "description": words, "required": False, "schema": schema}
+def _guard(item: dict[str, Any], path: str, paths: dict[str, Any]) -> None:
+    """`If-Match` on the changes of what a GET shows under its own address."""
+    shown = re.sub(r"/(approve|reject)$", "", path)
+    if "get" not in paths.get(shown, {}) or not shown.endswith("}"):
+        return
+    for method in ("put", "patch", "delete"):
+        if method in item:
+            item[method]["parameters"].append(_asking("If-Match"))
+            responses = {**item[method]["responses"], "412": {"$ref": "#/components/responses/412"}}
+            item[method]["responses"] = dict(sorted(responses.items()))
 
 
-@bp.get("/api/openapi.json")
-def openapi_json() -> Response:
-    return Response(orjson.dumps(document(current_app)), content_type="application/json")
+def _refusal(status: str) -> dict[str, Any]:
+    more = {"401": ("WWW-Authenticate",), "429": ("Retry-After",), "503": ("Retry-After",)}.get(status, ())
+    problem = {
+        "schema": {"$ref": "#/components/schemas/Problem"},
+        "examples": {REFUSALS[status][1]: {"$ref": f"#/components/examples/{REFUSALS[status][1]}"}},
+    }
+    return {
+        "description": REFUSALS[status][0],
+        "headers": _headers("X-Request-Id", *LIMITS, *more),
+        "content": {"application/problem+json": problem},
+    }
 
 
-@bp.get("/docs")
-def docs() -> BaseResponse:
-    return redirect("/docs/", 308)
+def _csv(response: dict[str, Any]) -> None:
+    content = response.get("content", {})
+    if "text/csv" in content:
+        response["headers"] |= _headers("Content-Disposition")
+        names = list(content["application/json"]["example"]["data"][0])
+        content["text/csv"]["example"] = ",".join(names) + "\r\n"
 
 
-@bp.get("/docs/")
-def page() -> Response:
-    return Response(PAGE, content_type="text/html; charset=utf-8", headers={"Content-Security-Policy": CSP})
+def _components(components: dict[str, Any]) -> None:
+    components["responses"] = {status: _refusal(status) for status in REFUSALS}
+    # flask-smorest's own, which nothing refers to.
+    for name in ("Error", "PaginationMetadata"):
+        components["schemas"].pop(name, None)
+    components["headers"] = {
+        name: {"description": words, "schema": {"type": kind}} for name, (kind, words) in HEADERS.items()
+    }
+    components["examples"] = {code: _example(status, code, detail) for status, (_, code, detail) in REFUSALS.items()}
 
 
-@bp.get("/docs/<path:name>")
-def asset(name: str) -> BaseResponse:
-    if name == "start.js":
-        return Response(START, content_type="text/javascript; charset=utf-8")
-    return send_from_directory(_folder(), name, max_age=86_400)
+def _example(status: str, code: str, detail: str) -> dict[str, Any]:
+    value: dict[str, Any] = {"type": "about:blank", "title": TITLES.get(status, HTTPStatus(int(status)).phrase)}
+    value |= {"status": int(status), "detail": detail, "instance": "/api/tasks", "code": code, "requestId": "b7c1"}
+    if status == "422":
+        value["errors"] = {"deadline": ["A date as YYYY-MM-DD."]}
+    if status in ("429", "503"):
+        value["retryAfter"] = 2
+    return {"summary": detail, "value": value}
 
 
-@cache
-def _folder() -> str:
-    return str(ASSETS)
+def _headers(*names: str) -> dict[str, Any]:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
 
-CSP = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
-PAGE = """<!doctype html>
-<html lang="en">
-<head>
-  <meta charset="utf-8">
-  <meta name="viewport" content="width=device-width, initial-scale=1">
-  <title>Idyll API</title>
-  <link rel="icon" href="favicon-32x32.png">
-  <link rel="stylesheet" href="swagger-ui.css">
-</head>
-<body>
-  <div id="swagger-ui"></div>
-  <script src="swagger-ui-bundle.js"></script>
-  <script src="start.js"></script>
-</body>
-</html>
-"""
-# A file of its own: the page's content security policy lets no script stand in it.
-START = """SwaggerUIBundle({
-  url: "/api/openapi.json",
-  dom_id: "#swagger-ui",
-  deepLinking: true,
-  persistAuthorization: true,
-  tryItOutEnabled: true,
-});
-"""
+def _asking(name: str) -> dict[str, Any]:
+    words, example = ASKING[name]
+    schema = {"type": "string", "minLength": 1, "maxLength": 255 if name == "Idempotency-Key" else 1000}
+    return {"in": "header", "name": name, "description": words, "required": False, "schema": schema, "example": example}

@@ -34,8 +34,8 @@ def matches(column: Any, q: str) -> ColumnElement[bool]:
 
 
 def _query(word: str) -> str:
-    # Said twice: PostgreSQL guesses that an unknown beginning stands in every 50th row, and for that many would walk
-    # the whole list in its order; for two conditions it guesses every 2,500th and takes the index.
+    # Said twice: of a beginning that is rare, PostgreSQL guesses that it stands in every 200th row, and for that many
+    # walks the whole list in its order; for two conditions it guesses every 40,000th and takes the index.
     return f"'{word}':* & '{word}':*"
 
 

@@ -85,7 +85,7 @@ def _attribute(source: Any, name: str) -> Any:
 
 def _expression(field: ma.fields.Field[Any], value: Any) -> ColumnElement[Any]:
     if isinstance(value, One):
-        inner = select(members(field.schema.__class__, value.source)).where(value.where)  # type: ignore[attr-defined]
+        inner = select(members(field.schema.__class__, value.source)).where(value.where)  # type: ignore[attr-defined]  # of Nested alone
         return json_raw(inner.correlate_except(value.source).scalar_subquery())
     if isinstance(value, Many):
         listed = select(json_array(value.column)).where(value.where)

@@ -15,7 +15,7 @@ PROBLEM = {"type", "title", "status", "detail", "instance", "code", "requestId"}
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningApp]:
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningApp]:
     """The application as a careless host would start it."""
     running = start_app(
         {
@@ -29,8 +29,8 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningApp]:
     running.stop()
 
 
-def connect(app: RunningApp) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", app.port), timeout=10)
+def connect(running: RunningApp) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", running.port), timeout=10)
 
 
 def receive(sock: socket.socket) -> bytes:
@@ -41,8 +41,8 @@ def receive(sock: socket.socket) -> bytes:
     return answer
 
 
-def probe(app: RunningApp, raw: bytes) -> bytes:
-    with connect(app) as sock:
+def probe(running: RunningApp, raw: bytes) -> bytes:
+    with connect(running) as sock:
         sock.sendall(raw)
         return receive(sock)
 
@@ -130,14 +130,14 @@ SMUGGLING = {
 
 
 @pytest.mark.parametrize("raw", MALFORMED.values(), ids=MALFORMED.keys())
-def test_a_malformed_request_is_refused_with_a_problem(app: RunningApp, raw: bytes) -> None:
-    status, problem, _ = refused(probe(app, raw))
+def test_a_malformed_request_is_refused_with_a_problem(running: RunningApp, raw: bytes) -> None:
+    status, problem, _ = refused(probe(running, raw))
     assert (status, problem["code"]) == (400, "malformed_request")
 
 
 @pytest.mark.parametrize("raw", SMUGGLING.values(), ids=SMUGGLING.keys())
-def test_a_request_that_two_servers_could_read_differently_ends_the_connection(app: RunningApp, raw: bytes) -> None:
-    status, problem, _ = refused(probe(app, raw))
+def test_a_request_that_two_servers_could_read_differently_ends_the_connection(running: RunningApp, raw: bytes) -> None:
+    status, problem, _ = refused(probe(running, raw))
     assert (status, problem["code"]) == (400, "malformed_request")
 
 
@@ -152,30 +152,32 @@ def test_a_request_that_two_servers_could_read_differently_ends_the_connection(a
     ],
     ids=["one long header", "many headers", "headers without end", "long target", "expectation"],
 )
-def test_what_is_too_large_is_named_and_the_answer_arrives(app: RunningApp, raw: bytes, status: int, code: str) -> None:
-    found, problem, _ = refused(probe(app, raw))
+def test_what_is_too_large_is_named_and_the_answer_arrives(
+    running: RunningApp, raw: bytes, status: int, code: str
+) -> None:
+    found, problem, _ = refused(probe(running, raw))
     assert (found, problem["code"]) == (status, code)
 
 
-def test_a_refusal_carries_the_callers_request_id_when_it_is_a_fit_one(app: RunningApp) -> None:
+def test_a_refusal_carries_the_callers_request_id_when_it_is_a_fit_one(running: RunningApp) -> None:
     bad_host = b"Host: a,b\r\n"
-    _, problem, _ = refused(probe(app, get(b"X-Request-Id: mine-1.2_3\r\n", host=bad_host)))
+    _, problem, _ = refused(probe(running, get(b"X-Request-Id: mine-1.2_3\r\n", host=bad_host)))
     assert problem["requestId"] == "mine-1.2_3"
     assert problem["instance"] == "/healthz"
-    _, problem, _ = refused(probe(app, get(b'X-Request-Id: {"a"}\r\n', host=bad_host)))
+    _, problem, _ = refused(probe(running, get(b'X-Request-Id: {"a"}\r\n', host=bad_host)))
     assert problem["requestId"] != '{"a"}'
 
 
-def test_an_answer_of_the_application_names_no_software_either(app: RunningApp) -> None:
-    status, headers, _ = read(probe(app, get(b"Connection: close\r\n")))
+def test_an_answer_of_the_application_names_no_software_either(running: RunningApp) -> None:
+    status, headers, _ = read(probe(running, get(b"Connection: close\r\n")))
     assert status == 200
     assert "server" not in headers
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["x-request-id"]
 
 
-def test_requests_follow_each_other_on_one_connection(app: RunningApp) -> None:
-    answer = probe(app, get() + post(CHUNKED, body=b"3\r\nabc\r\n0\r\n\r\n") + get(b"Connection: close\r\n"))
+def test_requests_follow_each_other_on_one_connection(running: RunningApp) -> None:
+    answer = probe(running, get() + post(CHUNKED, body=b"3\r\nabc\r\n0\r\n\r\n") + get(b"Connection: close\r\n"))
     assert re.findall(rb"HTTP/1\.1 (\d{3}) ", answer) == [b"200", b"405", b"200"]
 
 
@@ -184,17 +186,17 @@ def test_requests_follow_each_other_on_one_connection(app: RunningApp) -> None:
     [b"zz\r\nabc\r\n0\r\n\r\n", b"3\r\nabcd\r\n0\r\n\r\n", b"3\r\nabc\r\n0\r\nX-A: \x00\r\n\r\n"],
     ids=["no size", "a wrong size", "a null in a trailer"],
 )
-def test_a_broken_body_is_400_and_its_rest_is_not_taken_for_a_request(app: RunningApp, body: bytes) -> None:
+def test_a_broken_body_is_400_and_its_rest_is_not_taken_for_a_request(running: RunningApp, body: bytes) -> None:
     raw = (
         b"POST /api/auth/login HTTP/1.1\r\nContent-Type: application/json\r\n"
         + HOST + CHUNKED + b"\r\n" + body + NEXT
     )  # fmt: skip
-    status, problem, _ = refused(probe(app, raw))
+    status, problem, _ = refused(probe(running, raw))
     assert status == problem["status"] == 400
 
 
-def test_a_body_that_is_cut_short_is_400(app: RunningApp) -> None:
-    with connect(app) as sock:
+def test_a_body_that_is_cut_short_is_400(running: RunningApp) -> None:
+    with connect(running) as sock:
         sock.sendall(
             b"POST /api/auth/login HTTP/1.1\r\nContent-Type: application/json\r\n"
             b"Content-Length: 99\r\n" + HOST + b'\r\n{"login": "a", "password": "b"}'
@@ -204,55 +206,55 @@ def test_a_body_that_is_cut_short_is_400(app: RunningApp) -> None:
 
 
 def test_a_body_over_the_limit_gets_its_413_even_when_it_is_sent_to_the_end(
-    app: RunningApp,
+    running: RunningApp,
 ) -> None:
     size = 3 * 1024 * 1024
     raw = (
         b"POST /api/auth/login HTTP/1.1\r\nContent-Type: application/json\r\n"
         + HOST + b"Content-Length: %d\r\nConnection: close\r\n\r\n" % size + b"a" * size
     )  # fmt: skip
-    status, problem, _ = refused(probe(app, raw))
+    status, problem, _ = refused(probe(running, raw))
     assert status == problem["status"] == 413
 
 
-def test_a_client_cannot_make_itself_a_proxy(app: RunningApp) -> None:
+def test_a_client_cannot_make_itself_a_proxy(running: RunningApp) -> None:
     forged = get(
         b"SCRIPT_NAME: /healthz\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Ssl: on\r\n",
         b"Connection: close\r\n",
     )
-    assert read(probe(app, forged))[0] == 200
+    assert read(probe(running, forged))[0] == 200
 
 
-def test_there_is_one_worker_whatever_the_host_asks_for(app: RunningApp) -> None:
-    children = Path(f"/proc/{app.process.pid}/task/{app.process.pid}/children").read_text()
+def test_there_is_one_worker_whatever_the_host_asks_for(running: RunningApp) -> None:
+    children = Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children").read_text()
     assert len(children.split()) == 1
-    log = app.log.read_text()
+    log = running.log.read_text()
     assert "WEB_CONCURRENCY=2" in log
     assert "--preload" in log
     assert log.count("Booting worker") == 1
 
 
-def test_an_access_line_holds_neither_a_query_nor_a_token(app: RunningApp) -> None:
+def test_an_access_line_holds_neither_a_query_nor_a_token(running: RunningApp) -> None:
     token = "t" * 43
     target = f"/api/applications/status/{token}?access_token=secret".encode()
-    probe(app, get(b"Connection: close\r\n", target=target))
-    log = app.log.read_text()
+    probe(running, get(b"Connection: close\r\n", target=target))
+    log = running.log.read_text()
     lines = [json.loads(line) for line in log.splitlines() if line.startswith("{") and "ms" in line]
     assert any(line.get("path") == "/api/applications/status/..." for line in lines)
     assert token not in log
     assert "secret" not in log
 
 
-def test_the_log_does_not_speak_of_deprecation(app: RunningApp) -> None:
-    assert "deprecat" not in app.log.read_text().lower()
+def test_the_log_does_not_speak_of_deprecation(running: RunningApp) -> None:
+    assert "deprecat" not in running.log.read_text().lower()
 
 
 def test_an_idle_connection_does_not_hold_up_a_stop(tmp_path: Path) -> None:
-    app = start_app({"APP_ENV": "development", "DATABASE_URL": f"sqlite:///{tmp_path}/stop.db"})
-    with connect(app) as sock:
+    running = start_app({"APP_ENV": "development", "DATABASE_URL": f"sqlite:///{tmp_path}/stop.db"})
+    with connect(running) as sock:
         sock.sendall(get())
         assert b"200" in sock.recv(65536)
         begun = time.monotonic()
-        assert app.stop() == 0
+        assert running.stop() == 0
         assert time.monotonic() - begun < 4
         assert sock.recv(65536) == b""

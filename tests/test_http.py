@@ -100,6 +100,14 @@ def test_a_preflight_allows_the_methods_and_headers_that_clients_use(origin, met
     assert words(answer.headers["Access-Control-Allow-Headers"]) == words(ASKED)
 
 
+def test_a_preflight_passes_for_what_is_not_there_so_that_the_browser_shows_the_404(make, owner):
+    api = make(**PRODUCTION)
+    asked = {"Origin": ALLOWED[0], "Access-Control-Request-Method": "GET"}
+    assert api("OPTIONS", "/api/tasks/undefined", headers=asked).status_code == 200
+    answer = api.get("/api/tasks/undefined", owner, headers={"Origin": ALLOWED[0]})
+    assert (answer.status_code, answer.headers["Access-Control-Allow-Origin"]) == (404, ALLOWED[0])
+
+
 @pytest.mark.parametrize("origin", REFUSED)
 def test_every_other_origin_is_told_nothing(origin, make, owner):
     api = make(**PRODUCTION)

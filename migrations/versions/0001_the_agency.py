@@ -95,8 +95,8 @@ def upgrade() -> None:
         sa.Column("created_at", INSTANT, nullable=False),
         sa.Column("updated_at", INSTANT, nullable=False),
         sa.Column("removed_at", INSTANT, nullable=True),
-        sa.CheckConstraint("role IN ('editor', 'moderator', 'owner')", name="ck_users_role"),
-        sa.CheckConstraint("status IN ('pending', 'approved', 'rejected')", name="ck_users_status"),
+        sa.CheckConstraint("role IN ('editor', 'moderator', 'owner')", name=op.f("ck_users_role")),
+        sa.CheckConstraint("status IN ('pending', 'approved', 'rejected')", name=op.f("ck_users_status")),
         sa.PrimaryKeyConstraint("id", name="pk_users"),
         sa.UniqueConstraint("email", name="uq_users_email"),
         sa.UniqueConstraint("username_key", name="uq_users_username_key"),
@@ -280,10 +280,12 @@ def upgrade() -> None:
         sa.Column("completed_at", INSTANT, nullable=True),
         sa.Column("deleted_at", INSTANT, nullable=True),
         sa.CheckConstraint(
-            "approval_status IN ('reviewing', 'need-changes', 'approved')", name="ck_tasks_approval_status"
+            "approval_status IN ('reviewing', 'need-changes', 'approved')", name=op.f("ck_tasks_approval_status")
         ),
-        sa.CheckConstraint("priority IN ('low', 'medium', 'high')", name="ck_tasks_priority"),
-        sa.CheckConstraint("status IN ('pending', 'in-progress', 'completed', 'blocked')", name="ck_tasks_status"),
+        sa.CheckConstraint("priority IN ('low', 'medium', 'high')", name=op.f("ck_tasks_priority")),
+        sa.CheckConstraint(
+            "status IN ('pending', 'in-progress', 'completed', 'blocked')", name=op.f("ck_tasks_status")
+        ),
         sa.ForeignKeyConstraint(["assigned_to"], ["users.id"], name="fk_tasks_assigned_to"),
         sa.ForeignKeyConstraint(["created_by"], ["users.id"], name="fk_tasks_created_by"),
         sa.PrimaryKeyConstraint("id", name="pk_tasks"),
@@ -329,9 +331,9 @@ def upgrade() -> None:
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("updated_at", INSTANT, nullable=False),
         sa.CheckConstraint(
-            "status IN ('pending', 'approved', 'paid', 'rejected', 'cancelled')", name="ck_payouts_status"
+            "status IN ('pending', 'approved', 'paid', 'rejected', 'cancelled')", name=op.f("ck_payouts_status")
         ),
-        sa.CheckConstraint("amount_minor > 0 AND amount_minor <= 1000000000", name="ck_payouts_amount_minor"),
+        sa.CheckConstraint("amount_minor > 0 AND amount_minor <= 1000000000", name=op.f("ck_payouts_amount_minor")),
         sa.ForeignKeyConstraint(["decided_by"], ["users.id"], name="fk_payouts_decided_by"),
         sa.ForeignKeyConstraint(["editor_id"], ["users.id"], name="fk_payouts_editor_id"),
         sa.ForeignKeyConstraint(["task_id"], ["tasks.id"], name="fk_payouts_task_id"),
