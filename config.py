@@ -143,7 +143,8 @@ def derived(config: Mapping[str, Any]) -> dict[str, Any]:
         "JWT_ENCODE_AUDIENCE": "idyll-api",
         "JWT_DECODE_AUDIENCE": "idyll-api",
         "JWT_ENCODE_NBF": False,
-        "MAX_CONTENT_LENGTH": 1024 * 1024,
+        # One byte more than is taken: of a chunked body werkzeug gives so much and is silent on the rest.
+        "MAX_CONTENT_LENGTH": 1024 * 1024 + 1,
         "API_TITLE": "Idyll",
         "API_VERSION": "1.0.0",
         "OPENAPI_VERSION": "3.1.0",
@@ -202,8 +203,10 @@ def engine_options(url: URL) -> dict[str, Any]:
     """Pool and connection options. A request waits 5 s for a connection, then it is a 503, not a router's time-out."""
     if url.get_backend_name() == "sqlite":
         # isolation_level None: idyll.database begins transactions itself (BEGIN IMMEDIATE).
-        return {"connect_args": {"timeout": 5, "isolation_level": None, "check_same_thread": False}}
+        connect = {"timeout": 5, "isolation_level": None, "check_same_thread": False}
+        return {"connect_args": connect, "hide_parameters": True}
     options: dict[str, Any] = {
+        "hide_parameters": True,  # rows stand in them, and tracebacks go to logs
         "pool_size": 10,
         "max_overflow": 5,
         "pool_timeout": 5,
@@ -211,7 +214,7 @@ def engine_options(url: URL) -> dict[str, Any]:
     }
     if url.get_backend_name() == "postgresql":
         if url.port == 6543:  # noqa: PLR2004 - Supabase's transaction mode: the pooler pools, so must not we
-            options = {"poolclass": NullPool}
+            options = {"poolclass": NullPool, "hide_parameters": True}
         options["connect_args"] = {
             "connect_timeout": 5,
             "keepalives_idle": 30,

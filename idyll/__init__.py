@@ -40,6 +40,7 @@ def create_app(config: dict[str, Any]) -> Flask:
     """The application; `config` comes from config.load()."""
     app = Flask(__name__, static_folder=None)
     app.config.update(config)
+    app.url_map.merge_slashes = False  # its redirect would name the Host that the client sent
     logging.basicConfig(level=config["LOG_LEVEL"].upper(), format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)  # it speaks at every /readyz
     db.init_app(app)
@@ -51,6 +52,7 @@ def create_app(config: dict[str, Any]) -> Flask:
         allow_headers=ASKED,
         expose_headers=[*SHOWN, "Idempotency-Replayed"],
         always_send=False,
+        max_age=600,
     )
     for part in (database, headers, limits, health, openapi, docs, cli):
         part.init_app(app)

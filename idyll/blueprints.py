@@ -20,7 +20,7 @@ from webargs.flaskparser import FlaskParser
 from . import idempotency, strict_json
 from .actor import Actor
 from .auth.tokens import authenticate
-from .errors import Errors, Forbidden, Invalid, NotFound, StalePrecondition, UnsupportedMediaType
+from .errors import Errors, Forbidden, Invalid, NotFound, StalePrecondition, UnsupportedMediaType, flat
 from .fields import Schema
 from .limits import network, spend
 from .pagination import Listing, as_csv, page
@@ -49,8 +49,8 @@ class Parser(FlaskParser):
     DEFAULT_UNKNOWN_BY_LOCATION: dict[str, str | None] = {"json": None, "query": None}  # noqa: RUF012 - webargs' way
 
     def load_json(self, req: Request, schema: ma.Schema) -> Any:  # noqa: ARG002 - webargs calls it so
-        body = req.get_data(cache=True)
-        if not body and not req.content_type:
+        body = idempotency.sent_body()
+        if not body:
             return {}
         if req.mimetype != "application/json":
             raise UnsupportedMediaType
@@ -61,17 +61,22 @@ class Parser(FlaskParser):
         raise Invalid(errors=flat(messages))
 
 
-def flat(messages: Any) -> Errors:
-    """marshmallow's nested messages as `{field: [text, …]}`, by the outermost field."""
-    if not isinstance(messages, dict):
-        return {"body": _texts(messages)}
-    return {("body" if name == "_schema" else str(name)): _texts(found) for name, found in messages.items()}
-
-
-def _texts(found: Any) -> list[str]:
-    if isinstance(found, dict):
-        return [text for inner in found.values() for text in _texts(inner)]
-    return [text for inner in found for text in _texts(inner)] if isinstance(found, list) else [str(found)]
+def refuse_unknown(view: View) -> None:
+    """What a route without a query or a body gets of one all the same, and a query parameter that comes twice."""
+    taken = {part["in"] for part in getattr(view, "_apidoc", {}).get("arguments", {}).get("parameters", ())}
+    errors: Errors = {}
+    for name, values in request.args.lists():
+        if "query" not in taken:
+            errors[name] = ["Unknown field."]
+        elif len(values) > 1:
+            errors[name] = ["Sent more than once."]
+    # Some clients send their refresh token along when they log out; it does no harm.
+    if "json" not in taken and request.blueprint != "auth" and (body := idempotency.sent_body()):
+        sent = strict_json.loads(body)
+        names = sent if isinstance(sent, dict) else ["body"]
+        errors |= {name: ["Unknown field."] for name in names}
+    if errors:
+        raise Invalid(errors=errors)
 
 
 def public(*, limit: str = "") -> Callable[[View], View]:
@@ -117,6 +122,7 @@ class Blueprint(flask_smorest.Blueprint):
         @wraps(view)
         def gate(*args: Any, **kwargs: Any) -> Any:
             if marks.get("public"):
+                refuse_unknown(view)
                 if limit := marks["limit"]:
                     # By blueprint and view: a flood of applications must not shut the door to log-ins.
                     spend(f"{name}.{view.__name__}", current_app.config[limit], network(request.remote_addr))
@@ -132,6 +138,7 @@ class Blueprint(flask_smorest.Blueprint):
             rule: Rule | None = marks.get("rule")
             if rule is not None and not rule(user):
                 raise Forbidden
+            refuse_unknown(view)
             if request.method == "POST" and name != "auth":
                 return idempotency.run(user, lambda: view(*args, **kwargs))
             return view(*args, **kwargs)
@@ -234,6 +241,7 @@ def unless_stale(read: Callable[..., str], *args: Any, **kwargs: Any) -> None:
     asked = request.headers.get("If-Match")
     if asked is None:
         return
+    asked = asked.replace("W/", "")  # a proxy that compresses weakens it
     try:
         current = etag(read(*args, **kwargs))
     except NotFound:

@@ -14,6 +14,7 @@ from flask_migrate import upgrade
 from sqlalchemy.exc import DBAPIError
 
 from . import actor, doctor, first_owner, health, idempotency, openapi
+from .auth import service as auth
 from .demo import agency, logins
 from .errors import Problem
 from .events import service as events
@@ -181,3 +182,4 @@ def sweep() -> None:
     """Delete events older than EVENT_RETENTION_DAYS, and stored answers older than a day; run it once a day."""
     click.echo(f"Events deleted: {events.sweep()}")
     click.echo(f"Stored answers deleted: {idempotency.sweep()}")
+    click.echo(f"Sessions deleted: {auth.sweep()}")

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from flask import Flask
+from psycopg2 import OperationalError, extensions
 
 from .errors import Unavailable
 
@@ -20,10 +21,12 @@ with warnings.catch_warnings():
     import eventlet
     import eventlet.patcher
     import eventlet.tpool
+    from eventlet.hubs import trampoline
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
+SILENCE = 12  # seconds; above the statement_timeout of idyll/database.py
 PARALLEL_HASHES = 2  # 32 MiB each
 WAITING_HASHES = 50
 
@@ -55,6 +58,24 @@ def in_thread(work: Callable[..., T], *args: Any) -> T:
             return work(*args)
         result: T = eventlet.tpool.execute(work, *args)
         return result
+
+
+def patient_postgres() -> None:
+    """Gives up on a database that accepts and stays silent: psycopg2 looks at no time-out when it waits greenly.
+
+    Where nothing is patched it waits in C, under its own `connect_timeout`.
+    """
+    if patched():
+        extensions.set_wait_callback(_wait_for_postgres)
+
+
+def _wait_for_postgres(connection: Any) -> None:
+    while (state := connection.poll()) != extensions.POLL_OK:
+        read, write = state == extensions.POLL_READ, state == extensions.POLL_WRITE
+        try:
+            trampoline(connection.fileno(), read=read, write=write, timeout=SILENCE, timeout_exc=TimeoutError)
+        except TimeoutError:
+            raise OperationalError("the database is silent") from None
 
 
 def background(app: Flask, work: Callable[..., None], *args: Any) -> None:

@@ -7,9 +7,10 @@ from typing import Any
 
 from flask import Flask, g
 from sqlalchemy import Connection, Engine, Executable, Result, event
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from .concurrency import patient_postgres
 from .extensions import db
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ SESSION_SETTINGS = {
 def init_app(app: Flask) -> None:
     if app.config["APP_ENV"] == "production" and app.config["SQLALCHEMY_DATABASE_URI"].startswith("sqlite"):
         log.warning("SQLite in production: hosts lose the file at every deploy; set DATABASE_URL to a database server")
+    patient_postgres()
     with app.app_context():
         prepare(db.engine)
     app.teardown_appcontext(lambda _: release())
@@ -81,7 +83,8 @@ def prepare(engine: Engine) -> None:
             try:
                 engine.dialect.do_ping(connection)
             except engine.dialect.dbapi.Error as error:  # type: ignore[union-attr]  # a bound engine has its driver
-                raise DBAPIError("ping", None, error, connection_invalidated=True) from error
+                # The whole pool is from before the restart; it connects anew and asks again.
+                raise InvalidatePoolError from error
 
 
 def execute(statement: Executable, parameters: Any = None) -> Result[Any]:

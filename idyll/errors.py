@@ -1,5 +1,6 @@
 """The kinds of refusal, and the one shape in which every refusal leaves (RFC 9457)."""
 
+import itertools
 import logging
 from http import HTTPStatus
 from typing import Any
@@ -16,6 +17,7 @@ log = logging.getLogger(__name__)
 
 Errors = dict[str, list[str]]
 RETRY_SECONDS = 2
+MAX_FAULTS = 50  # shown of one request
 # The driver's codes for "try again": deadlocks, waited too long for a lock, statement cancelled, too many connections.
 BUSY_CODES = {"40001", "40P01", "55P03", "57014", "53300", 1205, 1213, 1040}
 
@@ -109,6 +111,20 @@ class Unavailable(Problem):
 
     def __init__(self, detail: str = "", **extra: Any) -> None:
         super().__init__(detail, **{"retry_after": RETRY_SECONDS} | extra)
+
+
+def flat(messages: Any) -> Errors:
+    """marshmallow's nested messages as `{field: [text, …]}`, by the outermost field."""
+    if not isinstance(messages, dict):
+        return {"body": _texts(messages)}
+    shown = itertools.islice(messages.items(), MAX_FAULTS)
+    return {("body" if name == "_schema" else str(name)): _texts(found) for name, found in shown}
+
+
+def _texts(found: Any) -> list[str]:
+    if isinstance(found, dict):
+        return [text for inner in found.values() for text in _texts(inner)]
+    return [text for inner in found for text in _texts(inner)][:MAX_FAULTS] if isinstance(found, list) else [str(found)]
 
 
 def answer(problem: Problem) -> Response:

@@ -20,9 +20,13 @@ from .ids import is_id
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 CONTROL_BUT_LINES = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
-CURRENCY = re.compile(r"[A-Z]{3}\Z")
-MAX_AMOUNT_MINOR = 10_000_000_00
-ZONES = available_timezones()
+# Two of the names are no places: "the server's own" and "not set up yet".
+ZONES = available_timezones() - {"localtime", "Factory"}
+
+
+def folded(text: str) -> str:
+    """An e-mail or username as a key: compatibility forms folded, trimmed, lower case."""
+    return unicodedata.normalize("NFKC", text).strip().lower()
 
 
 def camelcase(name: str) -> str:
@@ -30,7 +34,7 @@ def camelcase(name: str) -> str:
     return head + "".join(word.capitalize() for word in rest)
 
 
-def _described(kwargs: dict[str, Any], **metadata: str) -> dict[str, Any]:
+def described(kwargs: dict[str, Any], **metadata: str) -> dict[str, Any]:
     """Keyword arguments of a field, with more for the documentation."""
     return {**kwargs, "metadata": {**metadata, **kwargs.get("metadata", {})}}
 
@@ -46,6 +50,30 @@ class Schema(ma.Schema):
     def on_bind_field(self, field_name: str, field_obj: ma.fields.Field[Any]) -> None:
         if field_obj.data_key is None:
             field_obj.data_key = camelcase(field_name)
+
+    @ma.pre_load
+    def _empty_is_null(self, data: Any, **_: Any) -> Any:
+        """Forms send "" to clear a field, of whatever kind; `Text` and passwords judge for themselves."""
+        if not isinstance(data, dict):
+            return data
+        own = (Text, Password)
+        clear = {f.data_key for f in self.load_fields.values() if f.allow_none and not isinstance(f, own)}
+        return {k: None if k in clear and isinstance(v, str) and not v.strip() else v for k, v in data.items()}
+
+
+class Creation(Schema):
+    """What makes a thing: null in an optional field is as if it were left out, so its default holds."""
+
+    def on_bind_field(self, field_name: str, field_obj: ma.fields.Field[Any]) -> None:
+        super().on_bind_field(field_name, field_obj)
+        if not field_obj.required:
+            field_obj.allow_none = True
+
+    @ma.post_load
+    def _null_is_default(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        defaults = {f.attribute or name: f.load_default for name, f in self.load_fields.items()}
+        filled = {name: defaults[name] if value is None else value for name, value in data.items()}
+        return {name: value for name, value in filled.items() if value is not ma.missing}
 
 
 class Text(ma.fields.String):
@@ -82,13 +110,13 @@ class Email(Text):
     )
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(254, **_described(kwargs, format="email"))
+        super().__init__(254, **described(kwargs, format="email"))
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         text = super()._deserialize(value, attr, data, **kwargs)
         if text is None:
             return None
-        text = unicodedata.normalize("NFKC", text).lower()
+        text = folded(text)
         if not self.SHAPE.match(text) or len(text.split("@")[0]) > 64:  # noqa: PLR2004 - RFC 5321, 4.5.3.1.1
             raise ValidationError("Not a valid e-mail address.")
         return text
@@ -100,7 +128,7 @@ class Username(Text):
     SHAPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{2,31}\Z")
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(32, **_described(kwargs, pattern="^[A-Za-z0-9][A-Za-z0-9._-]{2,31}$"))
+        super().__init__(32, **described(kwargs, pattern="^[A-Za-z0-9][A-Za-z0-9._-]{2,31}$"))
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         text = super()._deserialize(value, attr, data, **kwargs)
@@ -113,7 +141,7 @@ class Link(Text):
     """An absolute http(s) URL with a host and without user info."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(2048, optional=True, **_described(kwargs, format="uri"))
+        super().__init__(2048, optional=True, **described(kwargs, format="uri"))
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         text = super()._deserialize(value, attr, data, **kwargs)
@@ -231,36 +259,6 @@ class Whole(ma.fields.Integer):
         return value
 
 
-class Amount(ma.fields.Field[int]):
-    """Money: a JSON number with at most two decimals outside, whole hundredths inside."""
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ValidationError("A number with at most two decimals.")
-        # repr() is the shortest text of the number that was sent: what the sender wrote, not its binary neighbour.
-        text = repr(value)
-        if not re.fullmatch(r"\d{1,9}(\.\d{1,2})?", text):
-            raise ValidationError("A number greater than 0, at most 10000000, with at most two decimals.")
-        whole, _, cents = text.partition(".")
-        minor = int(whole) * 100 + int(cents.ljust(2, "0"))
-        if not 0 < minor <= MAX_AMOUNT_MINOR:
-            raise ValidationError("A number greater than 0, at most 10000000, with at most two decimals.")
-        return minor
-
-    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> float | None:
-        return None if value is None else value / 100
-
-
-class Currency(ma.fields.String):
-    """An ISO 4217 code."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(
-            validate=validate.Regexp(CURRENCY, error="An ISO 4217 code in upper case."),
-            **_described(kwargs, pattern="^[A-Z]{3}$"),
-        )
-
-
 class Zone(ma.fields.String):
     """The name of an IANA time zone."""
 
@@ -276,12 +274,19 @@ class Zone(ma.fields.String):
 class Password(ma.fields.String):
     """8–128 characters, any characters, neither trimmed nor filtered."""
 
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        return None if value == "" and self.allow_none else super()._deserialize(value, attr, data, **kwargs)
+
+    def _validate(self, value: Any) -> None:
+        if value is not None:
+            super()._validate(value)
+
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(validate=validate.Length(8, 128), load_only=True, **_described(kwargs, format="password"))
+        super().__init__(validate=validate.Length(8, 128), load_only=True, **described(kwargs, format="password"))
 
 
 class Secret(ma.fields.String):
     """A password or token to be compared: bounded, nothing said about its form."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(validate=validate.Length(0, 1024), load_only=True, **_described(kwargs, format="password"))
+        super().__init__(validate=validate.Length(0, 1024), load_only=True, **described(kwargs, format="password"))

@@ -17,6 +17,7 @@ from flask import Response, current_app, request
 from sqlalchemy import ForeignKey, Index, String, delete, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, mapped_column
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from .actor import Actor
 from .clock import now
@@ -29,6 +30,7 @@ from .transactions import transaction
 KEPT = timedelta(hours=24)
 TAKEOVER = timedelta(seconds=40)
 KEY = re.compile(r"[\x20-\x7e]{1,255}\Z")
+MAX_BODY = 1024 * 1024
 SECRETS = ("invite", "statusToken")
 NOT_STORED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS)
 
@@ -85,8 +87,16 @@ def run(user: Actor, view: Callable[[], Response]) -> Response:
         raise
 
 
+def sent_body() -> bytes:
+    """The request's body. Raises 413 for more than 1 MiB, also where no Content-Length says so."""
+    body = request.get_data(cache=True)
+    if len(body) > MAX_BODY:
+        raise RequestEntityTooLarge
+    return body
+
+
 def _fingerprint() -> str:
-    sent = f"{request.method} {request.full_path}\n".encode() + request.get_data(cache=True)
+    sent = f"{request.method} {request.full_path}\n".encode() + sent_body()
     return hmac.new(current_app.config["SECRET_KEY"].encode(), sent, hashlib.sha256).hexdigest()
 
 

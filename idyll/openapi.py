@@ -10,8 +10,9 @@ from flask import Flask
 from werkzeug.routing import BaseConverter
 
 from .extensions import api
-from .fields import MAX_AMOUNT_MINOR, Amount, Id, Since, Text
+from .fields import Id, Since, Text
 from .ids import UUID
+from .money import MAX_AMOUNT_MINOR, Amount
 from .openapi_words import (
     ABOUT,
     ASKING,
@@ -127,7 +128,7 @@ def _finish(operation: dict[str, Any], path: str, method: str, gate: dict[str, A
         same = _headers("X-Request-Id", *limited, "ETag")
         responses["304"] = {"description": "You have this very answer (`If-None-Match`)", "headers": same}
     for status in REFUSALS:
-        bodiless = method != "post" and "requestBody" not in operation
+        bodiless = method == "get"  # a body that a route does not take is read, too: to refuse what it holds
         if status == "412" or (status in OF_BODIES and bodiless) or (status in OF_CHANGES and method == "get"):
             responses.pop(status, None)
         else:

@@ -17,7 +17,7 @@ from flask import Response, current_app, request, stream_with_context
 from sqlalchemy import ColumnElement, Date, and_, select, tuple_
 
 from .columns import Instant, instant_text
-from .database import execute
+from .database import execute, release
 from .errors import Invalid
 from .fields import Schema, Whole
 
@@ -145,6 +145,7 @@ def _csv_lines(listing: Listing, names: list[str]) -> Iterator[str]:
         for row in rows:
             body = orjson.loads(row[0])
             writer.writerow([cell(body.get(name)) for name in names])
+        release()  # whoever reads slowly must not hold a connection
         yield buffer.getvalue()
         buffer.seek(0)
         buffer.truncate()

@@ -14,13 +14,19 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 WORD = re.compile(r"[^\W_]+")
-MAX_WORDS = 10
+# PostgreSQL loses words of 2,048 bytes.
+WORD_LENGTH = 100
 
 
 def words(*texts: str | None) -> list[str]:
     """The words of some texts: letters and digits, compatibility forms folded, in lower case, each once."""
     joined = unicodedata.normalize("NFKC", " ".join(text for text in texts if text)).casefold()
-    return list(dict.fromkeys(WORD.findall(joined)))
+    if joined.isascii():
+        found = WORD.findall(joined)
+    else:
+        # Vowel signs of Indic scripts are marks, which \w leaves out: they would cut their word in two.
+        found = "".join(c if c.isalnum() or unicodedata.category(c)[0] == "M" else " " for c in joined).split()
+    return list(dict.fromkeys(word[:WORD_LENGTH] for word in found))
 
 
 def searchable(*texts: str | None) -> str:
@@ -30,7 +36,7 @@ def searchable(*texts: str | None) -> str:
 
 def matches(column: Any, q: str) -> ColumnElement[bool]:
     """Rows in which every word of `q` is the beginning of a word."""
-    return and_(True, *[begins_a_word(column, f"% {word}%", _query(word)) for word in words(q)[:MAX_WORDS]])
+    return and_(True, *[begins_a_word(column, f"% {word}%", _query(word)) for word in words(q)])
 
 
 def _query(word: str) -> str:

@@ -16,8 +16,9 @@ from sqlalchemy.orm import InstrumentedAttribute
 from .columns import Instant
 from .database import execute
 from .errors import NotFound
-from .fields import Amount, Schema
+from .fields import Schema
 from .json_sql import Encoded, json_array, json_bool, json_instant, json_money, json_object, json_raw, json_text
+from .money import Amount
 
 
 @dataclass(frozen=True)

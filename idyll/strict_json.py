@@ -1,11 +1,13 @@
 """JSON as the contract takes it: UTF-8, no NaN, no duplicate keys, no lone surrogates, at most 32 levels."""
 
 import json
+from decimal import Decimal
 from typing import Any, NoReturn
 
 from .errors import Problem
 
 MAX_DEPTH = 32
+MAX_MEMBERS = 1000
 
 
 class MalformedJson(Problem):
@@ -14,9 +16,11 @@ class MalformedJson(Problem):
 
 
 def loads(body: bytes) -> Any:
-    """The value of a request's body. Raises `MalformedJson` (400)."""
+    """The value of a request's body, its fractions as `Decimal`. Raises `MalformedJson` (400)."""
     try:
-        value = json.loads(body.decode("utf-8"), object_pairs_hook=_object, parse_constant=_constant)
+        value = json.loads(
+            body.decode("utf-8"), object_pairs_hook=_object, parse_constant=_constant, parse_float=Decimal
+        )
     except UnicodeDecodeError:
         raise MalformedJson("The body is not UTF-8.") from None
     except RecursionError:
@@ -31,6 +35,8 @@ def loads(body: bytes) -> Any:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(pairs) > MAX_MEMBERS:
+        raise MalformedJson(f"An object of the body has more than {MAX_MEMBERS} members.")
     made = dict(pairs)
     if len(made) != len(pairs):
         raise MalformedJson("The body has the same key twice.")
@@ -54,6 +60,6 @@ def _depth(value: Any) -> int:
 
 def _refuse_surrogates(value: Any) -> None:
     try:
-        json.dumps(value, ensure_ascii=False).encode()
+        json.dumps(value, ensure_ascii=False, default=str).encode()
     except UnicodeEncodeError:
         raise MalformedJson("The body has half of a surrogate pair.") from None

@@ -140,7 +140,7 @@ def test_a_persons_way_from_application_to_removal_without_a_word_about_them(api
     do(api.put(path, login["accessToken"], profile))
     action, changes = latest(api, owner, actorId=user)
     assert action == "user.updated"
-    assert changes.pop("software") == [None, "Resolve"]
+    assert changes.pop("software") == [None, None]
     personal = ("displayName", "username", "contact", "photoURL", "portfolioLink")
     assert changes == {name: [None, None] for name in personal}
     do(api.put(path, owner, {"role": "moderator"}))

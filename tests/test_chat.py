@@ -97,12 +97,12 @@ def test_nobody_reads_writes_or_marks_in_a_room_that_is_not_theirs(api, request,
 
 
 @pytest.mark.parametrize(
-    "name", ["", "Team", "general", "editor:", "editor:asha", "user:019b7711-9680-7ca3-8a96-3b58df09357b"]
+    "name", ["Team", "general", "editor:", "editor:asha", "user:019b7711-9680-7ca3-8a96-3b58df09357b"]
 )
 def test_there_are_no_other_rooms(api, owner, name):
     assert api.get(MESSAGES, owner, query_string={"room": name}).json["errors"].keys() == {"room"}
     assert api.post(MESSAGES, owner, {"message": "x", "room": name}).json["errors"].keys() == {"room"}
-    assert name == "" or api.put(f"/api/chat/rooms/{name}/read", owner, {"messageId": uuid7()}).status_code == 404
+    assert api.put(f"/api/chat/rooms/{name}/read", owner, {"messageId": uuid7()}).status_code == 404
 
 
 def test_a_demoted_manager_is_out_of_the_managers_room_at_once(app, api, people, owner, moderator):

@@ -127,8 +127,10 @@ def test_if_match_guards_against_lost_updates(api, thing):
     assert new.headers["ETag"] != tag
     assert api.put(changed_at, by, change, headers={"If-Match": tag}).status_code == 412
     assert api.delete(path, by, removal, headers={"If-Match": tag}).status_code == 412
-    assert api.delete(path, by, removal, headers={"If-Match": f"W/{new.headers['ETag']}"}).status_code == 412
+    assert api.delete(path, by, removal, headers={"If-Match": 'W/"other"'}).status_code == 412
     assert api.get(path, by).json == new.json
+    # A proxy that compresses weakens the tag on its way.
+    assert api.put(changed_at, by, change, headers={"If-Match": f"W/{new.headers['ETag']}"}).status_code == 200
     assert api.put(changed_at, by, change, headers={"If-Match": "*"}).status_code == 200
     tag = api.get(path, by).headers["ETag"]
     assert api.delete(path, by, removal, headers={"If-Match": tag}).status_code == 204

@@ -116,7 +116,7 @@ READ_ONLY = ("id", "editor", "decidedBy", "requestedAt", "decidedAt", "paidAt", 
     ("field", "value"),
     [
         *[("projectName", value) for value in ("", "  ", "x" * 201, "a\nb", None, 7)],
-        *[("currency", value) for value in ("inr", "RUPEE", "", "IN1", " INR", None, 356)],
+        *[("currency", value) for value in ("inr", "RUPEE", "IN1", " INR", "ZZZ", 356)],
         *[("editedLink", value) for value in ("drive.example.com", "javascript:alert(1)", "https://u:p@example.com/")],
         *[("paymentMethod", value) for value in ("x" * 101, "a\nb", 7)],
         *[("note", value) for value in ("x" * 2001, "a\x00b", ["x"])],
@@ -156,7 +156,7 @@ def test_a_manager_may_ask_for_any_member_and_else_for_itself(
         made = requested(api, moderator, editorId=member.id)
         assert (made["editorId"], made["editor"]["id"]) == (member.id, member.id)
     assert requested(api, moderator)["editorId"] == moderator.id
-    for key in (pending.id, NOBODY, "asha", None):
+    for key in (pending.id, NOBODY, "asha"):
         refused = api.post("/api/payouts", owner, {"projectName": "Film", "amount": 1, "editorId": key})
         assert (refused.status_code, list(refused.json["errors"])) == (422, ["editorId"])
     refused = api.post("/api/payouts", editor, {"projectName": "Film", "amount": 1, "editorId": other_editor.id})

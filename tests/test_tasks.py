@@ -97,9 +97,9 @@ READ_ONLY = ("id", "taskNumber", "overdue", "assignee", "createdBy", "version", 
         *[("name", value) for value in ("", "  \t ", "x" * 201, "a\nb", "a\x07b", "a\x85b", None, 7, ["x"])],
         *[("description", value) for value in ("x" * 10_001, "a\x00b", "a\x1bb", 7)],
         *[("deadline", value) for value in ("", None, "2031-2-1", "2031-02-30", "01.02.2031", "2031-02-01T00:00", 1)],
-        *[("status", value) for value in ("done", "in progress", "Pending", "", None, True)],
-        *[("priority", value) for value in ("urgent", "High", "", None, 1)],
-        *[("approvalStatus", value) for value in ("rejected", "", None)],
+        *[("status", value) for value in ("done", "in progress", "Pending", True)],
+        *[("priority", value) for value in ("urgent", "High", 1)],
+        *[("approvalStatus", value) for value in ("rejected", 1)],
         *[("blockedReason", value) for value in ("x" * 1001, 5)],
         *[
             (field, value)

@@ -101,4 +101,4 @@ class ApplicationQuery(PageQuery):
 class RejectIn(Schema):
     EXAMPLE = {"reason": "Too few films yet."}
 
-    reason = Text(1000, optional=True, load_default=None)
+    reason = Text(1000, optional=True, lines=True, load_default=None)

@@ -62,7 +62,7 @@ def lock(key: str) -> tuple[Application, list[Application]]:
     email = db.session.execute(select(Application.email).where(Application.id == key)).first()
     if email is None:
         raise NotFound
-    same = or_(Application.id == key, Application.email == email[0])
+    same = or_(Application.id == key, Application.email == email[0]) if email[0] else Application.id == key
     rows = list(_locked(same))
     target = next((row for row in rows if row.id == key), None)
     if target is None:
@@ -84,7 +84,7 @@ def lock_pending_of(email: str | None) -> list[Application]:
 
 
 def _locked(*where: Any) -> Sequence[Application]:
-    found = select(Application).where(*where).order_by(Application.id).with_for_update()
+    found = select(Application).where(*where).order_by(Application.id).with_for_update(key_share=True)
     return db.session.execute(found.execution_options(populate_existing=True)).scalars().all()
 
 
@@ -114,9 +114,15 @@ def remove(key: str, *, by: Actor) -> None:
     record("application_deleted", gone, about="parting", of=key, audience=["managers"])
 
 
+def lock_all_of(user_id: str, email: str | None) -> Sequence[Application]:
+    """Everything that somebody filed."""
+    theirs = Application.user_id == user_id
+    return _locked(or_(theirs, Application.email == email) if email else theirs)
+
+
 def erase_all_of(user_id: str, email: str | None) -> None:
     """What a removed person wrote about themselves; what still waits is closed."""
-    for row in _locked(or_(Application.user_id == user_id, Application.email == email)):
+    for row in lock_all_of(user_id, email):
         row.full_name, row.email, row.search_text = FORMER_MEMBER, None, ""
         row.contact = row.location = row.software = row.role = row.portfolio_link = row.message = row.reason = None
         if row.status == Decision.PENDING:

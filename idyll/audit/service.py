@@ -10,7 +10,20 @@ from .models import AuditRow
 from .schemas import AuditOut
 
 PERSONAL = frozenset(
-    ("email", "username", "displayName", "fullName", "contact", "location", "portfolioLink", "photoURL", "message")
+    (
+        *(
+            "email",
+            "username",
+            "displayName",
+            "fullName",
+            "contact",
+            "location",
+            "portfolioLink",
+            "photoURL",
+            "message",
+        ),
+        *("software", "paymentMethod", "note"),
+    )
 )
 DERIVED = frozenset(("updatedAt", "version", "overdue", "assignee", "editor", "organizer", "approved"))
 Changes = dict[str, list[Any]]

@@ -52,9 +52,9 @@ def register(fields: dict[str, Any]) -> str:
 def login(fields: dict[str, Any]) -> str:
     """Log in by e-mail or username"""
     name = fields.get("login") or fields.get("email") or fields["username"]
-    user_id = service.check_password(name, fields["password"])
+    user_id, proved = service.check_password(name, fields["password"])
     with transaction():
-        return service.open_session(user_id, caller())
+        return service.open_session(user_id, caller(), proved=proved)
 
 
 @bp.route("/refresh", methods=["POST"])

@@ -14,6 +14,7 @@ from ..clock import now
 from ..database import execute
 from ..errors import Forbidden, NotFound, Unauthorized
 from ..extensions import db
+from ..fields import folded
 from ..notifications.models import Kind
 from ..notifications.service import News, managers, tell
 from ..pagination import Listing
@@ -42,17 +43,19 @@ class Caller:
         return Actor(user.id, user.role, user.status, session_id, self.address, self.request_id)
 
 
-def check_password(login: str, password: str) -> str:
-    """The id of the account; takes as long for an unknown one. Raises `Unauthorized`; for the rejected `Forbidden`."""
-    key = login.strip().lower()
+def check_password(login: str, password: str) -> tuple[str, str]:
+    """The account's id and the hash that was met; takes as long for an unknown one.
+
+    Raises `Unauthorized`; for the rejected `Forbidden`.
+    """
+    key = folded(login)
     wanted = select(User.id, User.password_hash, User.status).where(User.there())
     row = execute(wanted.where(or_(User.email == key, User.username_key == key))).first()
     if not passwords.matches(row.password_hash if row else None, password) or row is None:
         raise Unauthorized("Wrong e-mail, username or password.", code="invalid_credentials")
     if row.status == Status.REJECTED:
         raise Forbidden("This account was rejected.", code="account_rejected")
-    user_id: str = row.id
-    return user_id
+    return row.id, row.password_hash
 
 
 def check_own_password(user_id: str | None, password: str | None) -> None:
@@ -66,9 +69,14 @@ def check_own_password(user_id: str | None, password: str | None) -> None:
         )
 
 
-def open_session(user_id: str, caller: Caller) -> str:
-    """A new session; the answer of a log-in. Raises `Unauthorized` if the person went meanwhile."""
+def open_session(user_id: str, caller: Caller, *, proved: str | None = None) -> str:
+    """A new session; the answer of a log-in. Raises `Unauthorized` if the person went meanwhile.
+
+    `proved` is the hash that the password met: while it was computed another password may have been set.
+    """
     user = _living(user_id)
+    if proved is not None and user.password_hash != proved:
+        raise Unauthorized("Wrong e-mail, username or password.", code="invalid_credentials")
     moment = now()
     session = Session(
         user_id=user.id,
@@ -93,7 +101,7 @@ def refresh(token: str) -> str | None:
         select(RefreshToken, Session)
         .join(Session, Session.id == RefreshToken.session_id)
         .where(RefreshToken.digest == tokens.digest(token))
-        .with_for_update()
+        .with_for_update(key_share=True)
     ).first()
     if found is None:
         raise Unauthorized
@@ -121,7 +129,8 @@ def _host(user: User, session_id: str) -> Actor:
 
 
 def _living(user_id: str) -> User:
-    user = db.session.get(User, user_id)
+    # Locked for reading: a removal, a rejection or a new password waits, and then ends the session made here.
+    user = db.session.get(User, user_id, with_for_update={"read": True}, populate_existing=True)
     if user is None or user.removed_at or user.status == Status.REJECTED:
         raise Unauthorized
     return user
@@ -184,8 +193,7 @@ def erase_sessions(user_id: str) -> None:
 def password_link(user_id: str) -> dict[str, str]:
     """A fresh link to set a password; earlier ones end."""
     moment = now()
-    open_links = (PasswordToken.user_id == user_id, PasswordToken.used_at.is_(None))
-    db.session.execute(update(PasswordToken).where(*open_links).values(used_at=moment))
+    end_links(user_id)
     token = tokens.opaque()
     link = PasswordToken(
         digest=tokens.digest(token), user_id=user_id, created_at=moment, expires_at=moment + LINK_LIFETIME
@@ -195,26 +203,44 @@ def password_link(user_id: str) -> dict[str, str]:
     return {"url": url, "expiresAt": link.expires_at.isoformat(timespec="milliseconds").replace("+00:00", "Z")}
 
 
+def end_links(user_id: str) -> None:
+    open_links = (PasswordToken.user_id == user_id, PasswordToken.used_at.is_(None))
+    db.session.execute(update(PasswordToken).where(*open_links).values(used_at=now()))
+
+
 def reset_password(token: str, password_hash: str, caller: Caller) -> None:
     """Sets the password that a link allows, once, and ends all sessions. Raises `Unauthorized`."""
-    moment = now()
-    wanted = (PasswordToken.digest == tokens.digest(token), PasswordToken.used_at.is_(None))
-    used: Any = db.session.execute(
-        update(PasswordToken).where(*wanted, PasswordToken.expires_at > moment).values(used_at=moment)
-    )
-    if used.rowcount != 1:
-        raise Unauthorized("This link is not valid any more; ask for a new one.")
-    user = _living(db.session.get_one(PasswordToken, tokens.digest(token)).user_id)
+    moment, over = now(), Unauthorized("This link is not valid any more; ask for a new one.")
+    link = db.session.get(PasswordToken, tokens.digest(token))
+    if link is None:
+        raise over
+    # The person before the link, as an invite does.
+    user = db.session.get(User, link.user_id, with_for_update={"key_share": True}, populate_existing=True)
+    open_ = (PasswordToken.digest == link.digest, PasswordToken.used_at.is_(None), PasswordToken.expires_at > moment)
+    used: Any = db.session.execute(update(PasswordToken).where(*open_).values(used_at=moment))
+    if used.rowcount != 1 or user is None or user.removed_at or user.status == Status.REJECTED:
+        raise over
     user.password_hash, user.updated_at = password_hash, moment
     end_sessions(user.id)
     note("user.password_set", "user", user.id, {"password": [None, None]}, by=caller.as_actor(user))
+
+
+def sweep() -> int:
+    """Deletes sessions that ended or ran out a week ago, with their tokens; gives how many."""
+    with transaction() as session:
+        old = now() - timedelta(days=7)
+        over = select(Session.id).where(or_(Session.expires_at < old, Session.ended_at < old))
+        session.execute(delete(RefreshToken).where(RefreshToken.session_id.in_(over)))
+        found: Any = session.execute(delete(Session).where(or_(Session.expires_at < old, Session.ended_at < old)))
+        session.execute(delete(PasswordToken).where(PasswordToken.expires_at < old))
+        return int(found.rowcount)
 
 
 def forgot(email: str) -> None:
     """Without a mail server: tells those who may invite this person that they wait for a link."""
     with transaction():
         # Locked: two requests at once make one notification.
-        found = select(User).where(User.email == email, User.there()).with_for_update()
+        found = select(User).where(User.email == email, User.there()).with_for_update(key_share=True)
         user = db.session.execute(found).scalar_one_or_none()
         if user is None or user.status == Status.REJECTED:
             return

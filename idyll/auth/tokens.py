@@ -19,6 +19,7 @@ from ..database import execute
 from ..errors import Unauthorized
 from ..ids import is_id
 from ..users.models import User
+from ..users.roles import Status
 from .models import Session
 
 REQUIRED = ["exp", "iat", "jti", "type", "iss", "aud", "sub", "sid"]
@@ -28,7 +29,7 @@ _WHO = (
     select(User.id, User.role, User.status)
     .join(Session, Session.user_id == User.id)
     .where(Session.id == bindparam("sid"), User.id == bindparam("sub"))
-    .where(Session.ended_at.is_(None), User.removed_at.is_(None))
+    .where(Session.ended_at.is_(None), User.removed_at.is_(None), User.status != Status.REJECTED)
 )
 
 

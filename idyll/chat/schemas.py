@@ -2,7 +2,7 @@ from typing import Any
 
 from marshmallow import ValidationError, fields
 
-from ..fields import Choice, Id, Moment, Schema, Text
+from ..fields import Choice, Creation, Id, Moment, Schema, Text
 from ..pagination import PageQuery
 from ..users.roles import Role
 from .models import MessageType
@@ -47,7 +47,7 @@ class MessageOut(Schema):
     deleted_at = Moment(required=True, allow_none=True)
 
 
-class MessageIn(Schema):
+class MessageIn(Creation):
     EXAMPLE = {"message": "The colour grade looks good.", "room": "team", "clientId": "c-17"}
 
     message = Text(4000, lines=True)

@@ -5,6 +5,7 @@ from typing import Any
 from sqlalchemy import String, cast, delete, func, literal, select, union_all, update
 from sqlalchemy.exc import IntegrityError
 
+from .. import idempotency
 from ..actor import Actor
 from ..audit.service import note
 from ..clock import now
@@ -125,6 +126,7 @@ def remove(key: str, *, by: Actor) -> None:
     message.message, message.deleted_at = None, now()
     db.session.flush()
     forget("message", key)
+    idempotency.rewrite(key, lambda answer: answer | {"message": None} if answer.get("id") == key else answer)
     if message.sender_id != by.id:
         note("message.deleted", "message", key, {"message": [None, None]}, by=by)
     gone = {"messageId": key, "room": message.room}
@@ -132,7 +134,7 @@ def remove(key: str, *, by: Actor) -> None:
 
 
 def _lock(key: str, *, viewer: Actor) -> Message:
-    found = select(Message).where(Message.id == key, Message.visible_to(viewer)).with_for_update()
+    found = select(Message).where(Message.id == key, Message.visible_to(viewer)).with_for_update(key_share=True)
     message = db.session.execute(found.execution_options(populate_existing=True)).scalar_one_or_none()
     if message is None:
         raise NotFound
@@ -191,7 +193,7 @@ def mark_read(room: str, message_id: str, *, by: Actor) -> str:
     marked = select(ReadMark.seq).where(*mine)
     if execute(marked).first() is None:
         # The first mark of a room, one tab at a time: two inserts of one key deadlock on MariaDB.
-        execute(select(User.id).where(User.id == by.id).with_for_update())
+        execute(select(User.id).where(User.id == by.id).with_for_update(key_share=True))
         if execute(marked).first() is None:
             db.session.add(ReadMark(user_id=by.id, room=room, seq=seq))
             db.session.flush()

@@ -42,11 +42,13 @@ def seal() -> None:
         with transaction() as session:
             session.execute(select(Counter).where(Counter.name == SEALED).with_for_update())
             waiting = select(Event.id).where(Event.position.is_(None)).order_by(Event.id).limit(BATCH)
-            ids = list(session.execute(waiting).scalars())
-            if ids:
-                last = advance(SEALED, len(ids))
-                places = [{"id": key, "position": last - len(ids) + 1 + i} for i, key in enumerate(ids)]
-                session.execute(update(Event), places)
+            # Whoever deletes or rewrites an event holds its row, and maybe others: waiting for it could deadlock.
+            ids = list(session.execute(waiting.with_for_update(skip_locked=True)).scalars())
+            if not ids:
+                return
+            last = advance(SEALED, len(ids))
+            places = [{"id": key, "position": last - len(ids) + 1 + i} for i, key in enumerate(ids)]
+            session.execute(update(Event), places)
 
 
 def _waiting() -> ColumnElement[bool]:
@@ -62,9 +64,8 @@ def replay(since: str | None, limit: int, *, viewer: Actor) -> dict[str, Any]:
     if since is None:
         return {"events": [], "lastEventId": event_id(last), "more": False}
     start = _position(since)
-    if start > last:
-        raise Invalid(errors={"since": ["Not the id of an event."]})
-    if start < swept:
+    # Ours by its signature, but of a log that was longer: the database was restored from a backup.
+    if start < swept or start > last:
         return {"resync": True, "lastEventId": event_id(last)}
     mine = and_(Event.position > start, Event.position <= last, addressed_to(viewer), still_visible_to(viewer))
     columns = select(Event.position, Event.name, Event.data).where(mine)
@@ -120,9 +121,13 @@ def still_visible_to(viewer: Actor) -> ColumnElement[bool]:
 # -- what is taken out of it ------------------------------------------------------------------------------------------
 
 
-def forget(about: str, of: str) -> None:
-    """Takes out what was told of a thing that is deleted now, in the transaction of its deletion."""
-    db.session.execute(delete(Event).where(Event.about == about, Event.of == of))
+def forget(about: str, of: Any) -> None:
+    """Takes out what was told of a thing that is deleted now, in the transaction of its deletion.
+
+    `of` is its id, or a SELECT of the ids of many.
+    """
+    things = Event.of == of if isinstance(of, str) else Event.of.in_(of)
+    db.session.execute(delete(Event).where(Event.about == about, things))
 
 
 def rewrite_of(about: str, of: str, change: Callable[[Any], Any]) -> None:
@@ -136,7 +141,8 @@ def rewrite(mentioning: str, change: Callable[[Any], Any]) -> None:
 
 
 def _rewrite(where: ColumnElement[bool], change: Callable[[Any], Any]) -> None:
-    rows = db.session.execute(select(Event.id, Event.data).where(where)).all()
+    found = select(Event.id, Event.data).where(where).order_by(Event.id).with_for_update()
+    rows = db.session.execute(found).all()
     if rows:
         anew = [{"id": row.id, "data": orjson.dumps(change(orjson.loads(row.data))).decode()} for row in rows]
         db.session.execute(update(Event), anew)

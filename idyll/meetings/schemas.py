@@ -3,11 +3,12 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validate, validates_schema
 
-from ..fields import Day, Link, Moment, Schema, Since, Strict, Text, Until, Whole, Zone
+from ..fields import Creation, Day, Link, Moment, Schema, Since, Strict, Text, Until, Whole, Zone
 from ..pagination import PageQuery
 from ..users.schemas import NameCard
 
 ALL_TEAM = "All Team"
+MAX_ATTENDEES = 500
 MAX_MINUTES = 7 * 24 * 60
 
 
@@ -26,11 +27,13 @@ class Attendees(fields.List[str]):
 
     def __init__(self, **kwargs: Any) -> None:
         metadata = {"type": ["array", "string"], "description": 'Ids, e-mails or usernames; "All Team": everybody'}
-        super().__init__(Text(254), validate=validate.Length(max=500), metadata=metadata, **kwargs)
+        super().__init__(Text(254), validate=validate.Length(max=MAX_ATTENDEES), metadata=metadata, **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         if isinstance(value, str) and value.strip() == ALL_TEAM:
             value = [value]
+        if isinstance(value, list) and len(value) > MAX_ATTENDEES:
+            raise ValidationError(f"At most {MAX_ATTENDEES}.")
         return super()._deserialize(value, attr, data, **kwargs)
 
 
@@ -91,11 +94,11 @@ class MeetingEdit(Schema):
 
     @validates_schema
     def one_beginning(self, data: dict[str, Any], **_: Any) -> None:
-        if "starts_at" in data and ("date" in data or "time" in data):
+        if data.get("starts_at") and (data.get("date") or data.get("time")):
             raise ValidationError({"startsAt": ["Send either startsAt, or date and time."]})
 
 
-class MeetingIn(MeetingEdit):
+class MeetingIn(Creation, MeetingEdit):
     EXAMPLE = {
         "title": "Monday round",
         "date": "2026-01-12",
@@ -109,8 +112,8 @@ class MeetingIn(MeetingEdit):
 
     @validates_schema
     def some_beginning(self, data: dict[str, Any], **_: Any) -> None:
-        missing = [name for name in ("date", "time") if name not in data]
-        if "starts_at" not in data and missing:
+        missing = [name for name in ("date", "time") if not data.get(name)]
+        if not data.get("starts_at") and missing:
             name = "startsAt" if len(missing) == 2 else missing[0]  # noqa: PLR2004 - both
             raise ValidationError({name: ["Send startsAt, or date and time."]})
 

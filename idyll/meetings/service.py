@@ -12,6 +12,7 @@ from ..database import execute
 from ..errors import Conflict, Invalid, NotFound
 from ..events.service import forget
 from ..extensions import db
+from ..fields import folded
 from ..notifications.models import Kind
 from ..notifications.service import News, managers, tell
 from ..pagination import Listing
@@ -43,7 +44,7 @@ def show(key: str, *, viewer: Actor) -> str:
 
 def lock(key: str, *, viewer: Actor) -> Meeting:
     """The meeting for a change. Raises `NotFound` where the viewer can't see it."""
-    found = select(Meeting).where(Meeting.id == key, Meeting.visible_to(viewer)).with_for_update()
+    found = select(Meeting).where(Meeting.id == key, Meeting.visible_to(viewer)).with_for_update(key_share=True)
     meeting = db.session.execute(found.execution_options(populate_existing=True)).scalar_one_or_none()
     if meeting is None:
         raise NotFound
@@ -110,7 +111,7 @@ def cancel(meeting: Meeting, *, by: Actor) -> None:
 def drop_attendee(user_id: str, *, by: Actor) -> None:
     """Takes somebody who goes out of their meetings."""
     theirs = select(Attendee.meeting_id).where(Attendee.user_id == user_id)
-    found = select(Meeting).where(Meeting.id.in_(theirs)).order_by(Meeting.id).with_for_update()
+    found = select(Meeting).where(Meeting.id.in_(theirs)).order_by(Meeting.id).with_for_update(key_share=True)
     for meeting in db.session.execute(found).scalars().all():
         before = parsed(meetings.of(meeting.id))
         one = (Attendee.meeting_id == meeting.id, Attendee.user_id == user_id)
@@ -152,9 +153,10 @@ def _people(references: list[str]) -> tuple[list[str], bool]:
     """The members whom ids, e-mails or usernames name, and whether all are meant. Raises `Invalid`."""
     wanted = [reference for reference in references if reference != ALL_TEAM]
     named = select(User.id, User.email, User.username_key).where(User.named(wanted), User.approved(), User.there())
-    found = execute(named).all() if wanted else []
+    # Locked for reading: nobody removes them before they are seated.
+    found = execute(named.order_by(User.id).with_for_update(read=True)).all() if wanted else []
     keys = {key for row in found for key in row if key}
-    unknown = [reference for reference in wanted if reference.lower() not in keys]
+    unknown = [reference for reference in wanted if folded(reference) not in keys]
     if unknown:
         raise Invalid(errors={"attendees": [f"There is no member {reference!r}." for reference in unknown[:10]]})
     if len(wanted) < len(references):

@@ -9,7 +9,7 @@ from typing import Any
 from ..actor import Actor
 from ..applications import service as applications
 from ..applications.models import Application, Decision
-from ..auth.service import end_sessions, password_link
+from ..auth.service import end_links, end_sessions, password_link
 from ..clock import now
 from ..errors import Conflict, Forbidden
 from ..extensions import db
@@ -70,10 +70,14 @@ def reject(application_id: str, reason: str | None, *, by: Actor) -> str:
 
 def lock(user_id: str, changes: dict[str, Any], *, by: Actor) -> User:
     """The person for a change. Owners and applications are locked first, here as elsewhere: so nothing deadlocks."""
-    if "role" in changes:
-        users.guard_role(user_id, changes["role"], by=by)
-    if "status" in changes:
-        applications.lock_pending_of(users.email_now(user_id))
+
+    def first() -> None:
+        if changes.keys() & {"status", "email"}:
+            applications.lock_all_of(user_id, users.email_now(user_id))
+
+    if user_id != by.id and changes.get("role", Role.OWNER) != Role.OWNER:
+        return users.lock_to_lower(user_id, by=by, first=first)
+    first()
     return users.lock(user_id, viewer=by)
 
 
@@ -85,6 +89,9 @@ def edit_person(user: User, changes: dict[str, Any], password_hash: str | None, 
         applications.follow(user.id, user.email)
     if "status" in changes:
         decide_on_account(user, Status(changes["status"]), by=by)
+    if password_hash or user.role != old_role:
+        # A link from before would be a way past the new password, or into a role that its maker can't invite to.
+        end_links(user.id)
     if password_hash:
         end_sessions(user.id, but=by.session_id)
     if users.is_loss(old_role, user.role) or (old_status != Status.REJECTED and user.status == Status.REJECTED):

@@ -13,21 +13,23 @@ from ..events import service as events
 from ..meetings import service as meetings
 from ..notifications.service import remove_all_of
 from ..payouts import service as payouts
-from ..permissions import can_edit_user, is_owner
+from ..permissions import can_edit_user
 from ..tasks import service as tasks
 from ..transactions import record
 from ..users import service as users
 from ..users.models import FORMER_MEMBER, User
-from ..users.roles import Role
 
 PERSONAL = ("email", "username", "photoURL", "location", "software", "portfolioLink", "contact", "message", "fullName")
 
 
 def lock(user_id: str, *, by: Actor) -> User:
     """The person who is to go. Raises `NotFound`, `Forbidden`, and `Conflict` for the last owner."""
-    if users.role_now(user_id) == Role.OWNER and is_owner(by):
-        users.guard_owners(user_id, by=by)
-    user = users.lock(user_id, viewer=by)
+
+    def first() -> None:
+        # Applications before the person, as every decision does: another order would deadlock with it.
+        applications.lock_all_of(user_id, users.email_now(user_id))
+
+    user = users.lock_to_lower(user_id, by=by, first=first)
     if not can_edit_user(by, user):
         raise Forbidden
     return user

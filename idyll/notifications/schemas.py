@@ -1,6 +1,6 @@
 from marshmallow import fields
 
-from ..fields import Choice, Moment, Schema, Strict, Text
+from ..fields import Choice, Creation, Moment, Schema, Strict, Text
 from ..pagination import PageQuery
 from .models import Kind
 
@@ -35,7 +35,7 @@ class NotificationQuery(PageQuery):
     unread = Strict(metadata={"in_query": True, "description": "true: only the unread; false: only the read"})
 
 
-class BroadcastIn(Schema):
+class BroadcastIn(Creation):
     EXAMPLE = {"title": "Studio closed on Friday", "message": "Back on Monday.", "to": "all", "urgent": False}
 
     title = Text(200)

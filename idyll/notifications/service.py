@@ -155,6 +155,5 @@ def remove(key: str, *, by: Actor) -> None:
 def remove_all_of(user_id: str) -> None:
     """What a removed person was told."""
     mine = select(Notification.id).where(Notification.user_id == user_id)
-    for key in db.session.execute(mine).scalars().all():
-        forget("notification", key)
+    forget("notification", mine)
     db.session.execute(delete(Notification).where(Notification.user_id == user_id))

@@ -1,6 +1,7 @@
 from marshmallow import fields
 
-from ..fields import Amount, Choice, Currency, Id, Link, Moment, Schema, Since, Text, Until
+from ..fields import Choice, Creation, Id, Link, Moment, Schema, Since, Text, Until
+from ..money import Amount, Currency
 from ..pagination import PageQuery
 from ..users.schemas import NameCard
 from .models import PayoutStatus
@@ -52,7 +53,7 @@ class PayoutOut(Schema):
     updated_at = Moment(required=True)
 
 
-class PayoutIn(Schema):
+class PayoutIn(Creation):
     EXAMPLE = {
         "projectName": "Wedding film",
         "amount": 1500.5,

@@ -58,7 +58,7 @@ def show(key: str, *, viewer: Actor) -> str:
 
 def lock(key: str, *, viewer: Actor) -> Payout:
     """The payout for a change. Raises `NotFound` where the viewer can't see it."""
-    found = select(Payout).where(Payout.id == key, Payout.visible_to(viewer)).with_for_update()
+    found = select(Payout).where(Payout.id == key, Payout.visible_to(viewer)).with_for_update(key_share=True)
     payout = db.session.execute(found.execution_options(populate_existing=True)).scalar_one_or_none()
     if payout is None:
         raise NotFound
@@ -68,13 +68,12 @@ def lock(key: str, *, viewer: Actor) -> Payout:
 def request(fields: dict[str, Any], *, by: Actor) -> str:
     """Asks for money, for oneself, or as a manager for a member."""
     fields = dict(fields)
-    editor_id = fields.pop("editor_id", by.id)
-    if editor_id != by.id:
-        if not is_manager(by):
-            raise Forbidden(errors={"editorId": ["Only managers may ask for somebody else."]})
-        if find_member(editor_id) is None:
-            raise Invalid(errors={"editorId": ["There is no such member."]})
-    fields.setdefault("currency", current_app.config["DEFAULT_CURRENCY"])
+    editor_id = fields.pop("editor_id", None) or str(by.id)
+    if editor_id != by.id and not is_manager(by):
+        raise Forbidden(errors={"editorId": ["Only managers may ask for somebody else."]})
+    if find_member(editor_id) is None:
+        raise Invalid(errors={"editorId": ["There is no such member."]})
+    fields["currency"] = fields.get("currency") or current_app.config["DEFAULT_CURRENCY"]
     moment = now()
     payout = Payout(**fields, editor_id=editor_id, status=PayoutStatus.PENDING, requested_at=moment, updated_at=moment)
     if payout.task_id:
@@ -138,11 +137,13 @@ def cancel_all_of(user_id: str, *, by: Actor) -> None:
 
 
 def erase_unpaid_of(user_id: str) -> None:
-    """Of what a removed person will never get: how they wanted it, and their words. The books need neither."""
-    unpaid = (Payout.editor_id == user_id, Payout.status.in_((PayoutStatus.REJECTED, PayoutStatus.CANCELLED)))
-    for key in db.session.execute(select(Payout.id).where(*unpaid)).scalars().all():
+    """A removed person's words, and how they wanted what they will never get. The books need neither."""
+    theirs = (Payout.editor_id == user_id, Payout.status != PayoutStatus.PAID)
+    for key in db.session.execute(select(Payout.id).where(*theirs)).scalars().all():
         rewrite_of("payout", key, _without_words)
-    db.session.execute(update(Payout).where(*unpaid).values(payment_method=None, note=None))
+    db.session.execute(update(Payout).where(*theirs).values(note=None))
+    never = Payout.status.in_((PayoutStatus.REJECTED, PayoutStatus.CANCELLED))
+    db.session.execute(update(Payout).where(*theirs, never).values(payment_method=None))
 
 
 # -- rules -----------------------------------------------------------------------------------------------------------
@@ -159,7 +160,12 @@ def _without_words(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _pending(where: Any) -> Any:
-    found = select(Payout).where(where, Payout.status == PayoutStatus.PENDING).order_by(Payout.id).with_for_update()
+    found = (
+        select(Payout)
+        .where(where, Payout.status == PayoutStatus.PENDING)
+        .order_by(Payout.id)
+        .with_for_update(key_share=True)
+    )
     return db.session.execute(found).scalars().all()
 
 
@@ -171,7 +177,7 @@ def _cancel(payout: Payout, reason: str | None, *, by: Actor) -> None:
 
 def _claim_task(payout: Payout) -> None:
     """The task must be its editor's own and approved; its one live payout is this one from here on."""
-    wanted = select(Task).where(Task.id == payout.task_id, Task.deleted_at.is_(None)).with_for_update()
+    wanted = select(Task).where(Task.id == payout.task_id, Task.deleted_at.is_(None)).with_for_update(key_share=True)
     task = db.session.execute(wanted).scalar_one_or_none()
     if task is None or task.assigned_to != payout.editor_id:
         raise Invalid(errors={"taskId": ["Not a task of this editor."]})

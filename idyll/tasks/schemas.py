@@ -1,6 +1,6 @@
 from marshmallow import fields, validate
 
-from ..fields import Choice, Day, Id, Link, Moment, Schema, Strict, Text
+from ..fields import Choice, Creation, Day, Id, Link, Moment, Schema, Strict, Text
 from ..pagination import PageQuery
 from ..users.schemas import PersonCard
 from .models import Approval, Priority, TaskStatus
@@ -69,7 +69,7 @@ class TaskEdit(Schema):
     assigned_to = Text(254, optional=True, metadata={"description": "A member's id, e-mail or username, or null"})
 
 
-class TaskIn(TaskEdit):
+class TaskIn(Creation, TaskEdit):
     EXAMPLE = {
         "name": "Wedding film, four minutes",
         "deadline": "2026-02-01",

@@ -66,7 +66,7 @@ def show(key: str, *, viewer: Actor) -> str:
 
 def lock(key: str, *, viewer: Actor) -> Task:
     """The task for a change. Raises `NotFound` where the viewer can't see it."""
-    found = select(Task).where(Task.id == key, Task.visible_to(viewer)).with_for_update()
+    found = select(Task).where(Task.id == key, Task.visible_to(viewer)).with_for_update(key_share=True)
     task = db.session.execute(found.execution_options(populate_existing=True)).scalar_one_or_none()
     if task is None:
         raise NotFound
@@ -142,7 +142,7 @@ def remove(task: Task, *, by: Actor) -> None:
 def unassign_all_of(user_id: str, *, by: Actor) -> None:
     """Hands back the open tasks of somebody who goes; completed ones stay theirs."""
     mine = (Task.assigned_to == user_id, Task.status != TaskStatus.COMPLETED, Task.deleted_at.is_(None))
-    found = select(Task).where(*mine).order_by(Task.id).with_for_update()
+    found = select(Task).where(*mine).order_by(Task.id).with_for_update(key_share=True)
     for task in db.session.execute(found).scalars().all():
         _change(task, {"assigned_to": None}, by=by)
 
@@ -178,7 +178,8 @@ def _apply(task: Task, changes: dict[str, Any]) -> None:
     old_status, old_approval = task.status, task.approval_status
     for name, value in changes.items():
         setattr(task, name, value)
-    if task.approval_status == Approval.NEED_CHANGES and old_approval != Approval.NEED_CHANGES:
+    asked = changes.get("approval_status") == Approval.NEED_CHANGES
+    if asked and (old_approval != Approval.NEED_CHANGES or task.status == TaskStatus.COMPLETED):
         task.status = TaskStatus.IN_PROGRESS
     if task.approval_status == Approval.APPROVED and task.status != TaskStatus.COMPLETED:
         if "approval_status" not in changes:
@@ -207,7 +208,8 @@ def _member(reference: str | None) -> str | None:
 
 
 def _words(task: Task) -> str:
-    return searchable(task.task_number, task.name, task.description)
+    # TEXT ends at 64 KiB on MySQL, and folding may make words longer.
+    return searchable(task.task_number, task.name, task.description)[:16_000]
 
 
 # -- who is told ---------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Mapped, aliased, mapped_column
 from ..clock import now
 from ..columns import ID
 from ..extensions import MYSQL, Model
+from ..fields import folded
 from ..ids import is_id, uuid7
 from ..permissions import Person, is_manager, is_member
 from ..search import searchable
@@ -82,7 +83,7 @@ class User(Model):
     @classmethod
     def named(cls, references: Iterable[str]) -> ColumnElement[bool]:
         """Those whom ids, e-mails or usernames name."""
-        keys = [reference.strip().lower() for reference in references]
+        keys = [folded(reference) for reference in references]
         ids = [key for key in keys if is_id(key)]
         return or_(cls.id.in_(ids), cls.email.in_(keys), cls.username_key.in_(keys))
 

@@ -1,6 +1,6 @@
 from marshmallow import fields
 
-from ..fields import Choice, Email, Link, Moment, Password, Schema, Secret, Strict, Text, Username
+from ..fields import Choice, Creation, Email, Link, Moment, Password, Schema, Secret, Strict, Text, Username
 from ..pagination import PageQuery
 from .roles import Role, Status, Theme
 
@@ -107,7 +107,7 @@ class UserQuery(PageQuery):
     q = Text(200, optional=True, metadata={"description": "Beginnings of words"})
 
 
-class UserIn(Schema):
+class UserIn(Creation):
     EXAMPLE = {"email": "asha@example.com", "displayName": "Asha Verma", "role": "editor"}
 
     email = Email()

@@ -1,4 +1,5 @@
 import re
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import select
@@ -34,6 +35,7 @@ briefs = Shape(UserBrief, User)
 
 # The column as SQLite, PostgreSQL and MariaDB name it when its value is not unique.
 UNIQUE = re.compile(r"(?:failed: users\.|constraint \"uq_users_|for key 'uq_users_)(email|username_key)\b")
+TAKEN = "It is taken."
 RANK = {Role.EDITOR: 0, Role.MODERATOR: 1, Role.OWNER: 2}
 
 
@@ -57,20 +59,20 @@ def show(key: str, *, viewer: Actor) -> str:
 
 
 def find_member(reference: str) -> User | None:
-    """The member whom an id, e-mail or username names."""
-    named = select(User).where(User.named([reference]), User.approved(), User.there())
-    return db.session.execute(named).scalar_one_or_none()
+    """The member whom an id, e-mail or username names; nobody removes them before this transaction ends."""
+    named = select(User).where(User.named([reference]), User.approved(), User.there()).with_for_update(read=True)
+    return db.session.execute(named.execution_options(populate_existing=True)).scalar_one_or_none()
 
 
 def find_by_email(email: str | None) -> User | None:
     """Whoever holds an e-mail, locked."""
-    found = select(User).where(User.email == email, User.there()).with_for_update()
+    found = select(User).where(User.email == email, User.there()).with_for_update(key_share=True)
     return db.session.execute(found).scalar_one_or_none()
 
 
 def lock(key: str, *, viewer: Actor) -> User:
     """The person for a change. Raises `NotFound` for whom the viewer can't see."""
-    found = select(User).where(User.id == key, User.visible_to(viewer)).with_for_update()
+    found = select(User).where(User.id == key, User.visible_to(viewer)).with_for_update(key_share=True)
     user = db.session.execute(found.execution_options(populate_existing=True)).scalar_one_or_none()
     if user is None:
         raise NotFound
@@ -98,9 +100,11 @@ def _flush_unique() -> None:
         if taken is None:
             raise
         if taken[1] == "email":
-            raise Conflict("This e-mail is taken.", code="email_taken", errors={"email": ["It is taken."]}) from None
+            raise Conflict(
+                "This e-mail is taken.", code="email_taken", errors={"email": [TAKEN]}, current="taken"
+            ) from None
         raise Conflict(
-            "This username is taken.", code="username_taken", errors={"username": ["It is taken."]}
+            "This username is taken.", code="username_taken", errors={"username": [TAKEN]}, current="taken"
         ) from None
 
 
@@ -173,7 +177,7 @@ def guard_owners(user_id: str, *, by: Actor) -> None:
     Raises `Conflict` when nobody would be left, and `Forbidden` when the actor was demoted meanwhile.
     """
     owning = select(User.id).where(User.role == Role.OWNER, User.status == Status.APPROVED, User.there())
-    owners = set(db.session.execute(owning.order_by(User.id).with_for_update()).scalars())
+    owners = set(db.session.execute(owning.order_by(User.id).with_for_update(key_share=True)).scalars())
     if user_id in owners and len(owners) == 1:
         raise Conflict(
             "The last owner can be neither demoted nor removed.", code="last_owner", current=Role.OWNER.value
@@ -182,13 +186,19 @@ def guard_owners(user_id: str, *, by: Actor) -> None:
         raise Forbidden
 
 
-def guard_role(user_id: str, role: str, *, by: Actor) -> None:
-    """Before the person's own row is locked: a change of role that demotes an owner."""
-    if role != Role.OWNER and user_id != by.id and is_owner(by) and role_now(user_id) == Role.OWNER:
+def lock_to_lower(user_id: str, *, by: Actor, first: Callable[[], object] = lambda: None) -> User:
+    """The person before a demotion or a removal: the owners, then what `first` locks, then the person."""
+    guarded = is_owner(by) and _role_now(user_id) == Role.OWNER
+    if guarded:
         guard_owners(user_id, by=by)
+    first()
+    user = lock(user_id, viewer=by)
+    if user.role == Role.OWNER and is_owner(by) and not guarded:
+        raise Conflict("Somebody else changed this role at the same time; read it again.", current=user.role)
+    return user
 
 
-def role_now(user_id: str) -> str | None:
+def _role_now(user_id: str) -> str | None:
     role: str | None = execute(select(User.role).where(User.id == user_id)).scalar()
     return role
 

@@ -1,0 +1,147 @@
+"""What somebody does while somebody else removes them, resets their password or reads along: nothing slips through."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from conftest import PASSWORD
+from doors import log_in, token_of
+
+from idyll.auth import passwords
+from idyll.events import service as events
+from idyll.search import words
+
+pytestmark = pytest.mark.database
+
+
+def test_a_log_in_under_way_does_not_outlive_a_new_password(api, owner, editor, monkeypatch):
+    token = token_of(api.post(f"/api/users/{editor.id}/invite", owner).json["invite"])
+    check = passwords.matches
+
+    def slow_check(stored, password):
+        fits = check(stored, password)
+        reset = {"token": token, "password": "another-reel-of-film"}
+        assert api.post("/api/auth/password/reset", json=reset).status_code == 204
+        return fits
+
+    monkeypatch.setattr(passwords, "matches", slow_check)
+    answer = log_in(api, editor.email, PASSWORD)
+    assert (answer.status_code, answer.json["code"]) == (401, "invalid_credentials")
+
+
+def test_a_link_from_before_a_promotion_or_a_new_password_is_worth_nothing(api, owner, moderator, editor, other_editor):
+    links = [api.post(f"/api/users/{one.id}/invite", moderator).json["invite"] for one in (editor, other_editor)]
+    assert api.put(f"/api/users/{editor.id}", owner, {"role": "owner"}).status_code == 200
+    own = {"password": "a-reel-of-my-own", "currentPassword": PASSWORD}
+    assert api.put(f"/api/users/{other_editor.id}", other_editor, own).status_code == 200
+    for link in links:
+        reset = {"token": token_of(link), "password": "another-reel-of-film"}
+        assert api.post("/api/auth/password/reset", json=reset).status_code == 401
+
+
+def test_the_rejected_get_no_link(api, owner, pending):
+    assert api.put(f"/api/users/{pending.id}", owner, {"status": "rejected"}).status_code == 200
+    assert api.post(f"/api/users/{pending.id}/invite", owner).json["code"] == "account_rejected"
+
+
+def test_a_member_made_by_hand_is_no_applicant_any_more(api, owner):
+    filed = api.post("/api/applications", json={"fullName": "R", "email": "r@example.com"}).json
+    assert api.post("/api/users", owner, {"email": "r@example.com", "displayName": "R"}).status_code == 201
+    assert api.get(f"/api/applications/{filed['id']}", owner).json["status"] == "approved"
+
+
+@pytest.mark.only_on("postgresql", "mariadb")
+def test_nothing_lands_on_somebody_who_is_being_removed(app, api, owner, people):
+    for _ in range(3):
+        victim, ready = people.editor(), threading.Barrier(4)
+        task = {"name": "Film", "deadline": "2031-01-01", "assignedTo": victim.id}
+        meeting = {"title": "R", "date": "2031-01-01", "time": "10:00", "attendees": [victim.id]}
+
+        def at_once(method, path, by, body, ready=ready):
+            ready.wait()
+            headers = {"Authorization": f"Bearer {by.token}"}
+            for _ in range(5):  # MariaDB may end one of them to save the others: 503, and clients try again
+                answer = app.test_client().open(path, method=method, json=body, headers=headers)
+                if answer.status_code != 503:
+                    break
+            return answer.status_code
+
+        with ThreadPoolExecutor(4) as pool:
+            futures = [
+                pool.submit(at_once, "DELETE", f"/api/users/{victim.id}", owner, None),
+                pool.submit(at_once, "POST", "/api/tasks", owner, task),
+                pool.submit(at_once, "POST", "/api/meetings", owner, meeting),
+                pool.submit(at_once, "POST", "/api/payouts", victim, {"projectName": "F", "amount": 1}),
+            ]
+        assert futures[0].result() == 204
+        assert {future.result() for future in futures[1:]} <= {201, 401, 422}
+        assert [t for t in api.get("/api/tasks", owner).json["data"] if t["assignedTo"] == victim.id] == []
+        assert [m for m in api.get("/api/meetings", owner).json["data"] if victim.id in m["attendees"]] == []
+        payouts = api.get("/api/payouts", owner, query_string={"editorId": victim.id}).json["data"]
+        assert {payout["status"] for payout in payouts} <= {"cancelled"}
+
+
+@pytest.mark.only_on("postgresql", "mariadb")
+def test_reading_along_while_things_are_deleted_is_no_error(app, api, owner):
+    since, over = api.get("/api/events", owner).json["lastEventId"], threading.Event()
+    headers = {"Authorization": f"Bearer {owner.token}"}
+
+    def poll():
+        statuses = set()
+        while not over.is_set():
+            statuses.add(app.test_client().get("/api/events", headers=headers).status_code)
+        return statuses
+
+    def come_and_go():
+        client = app.test_client()
+        for _ in range(25):
+            made = client.post("/api/tasks", json={"name": "F", "deadline": "2031-01-01"}, headers=headers).json
+            assert client.delete(f"/api/tasks/{made['id']}", headers=headers).status_code == 204
+
+    with ThreadPoolExecutor(5) as pool:
+        polls = [pool.submit(poll) for _ in range(2)]
+        changes = [pool.submit(come_and_go) for _ in range(3)]
+        try:
+            for change in changes:
+                change.result()
+        finally:
+            over.set()
+    assert {status for one in polls for status in one.result()} == {200}
+    told = api.get("/api/events", owner, query_string={"since": since, "limit": 500}).json["events"]
+    assert [event["event"] for event in told].count("task_deleted") == 75
+
+
+def test_a_log_from_before_a_backup_asks_to_begin_anew(app, api, owner):
+    with app.app_context():
+        ahead = events.event_id(10**6)
+    assert api.get("/api/events", owner, query_string={"since": ahead}).json["resync"] is True
+
+
+def test_a_text_that_was_taken_back_is_not_in_the_stored_answer_either(api, editor):
+    key = {"headers": {"Idempotency-Key": "k"}}
+    said = api.post("/api/chat/messages", editor, {"message": "Secret"}, **key).json
+    assert api.delete(f"/api/chat/messages/{said['id']}", editor).status_code == 204
+    again = api.post("/api/chat/messages", editor, {"message": "Secret"}, **key)
+    assert (again.headers["Idempotency-Replayed"], again.json["message"]) == ("true", None)
+
+
+def test_changes_are_asked_for_as_often_as_they_are_needed(api, owner, editor):
+    task = api.post("/api/tasks", owner, {"name": "F", "deadline": "2031-01-01", "assignedTo": editor.id}).json
+    path = f"/api/tasks/{task['id']}"
+    for _ in range(2):
+        assert api.put(path, editor, {"status": "completed"}).json["status"] == "completed"
+        assert api.put(path, owner, {"approvalStatus": "need-changes"}).json["status"] == "in-progress"
+
+
+def test_words_keep_their_vowel_signs_and_a_bound():
+    assert words("राम मोर") == ["राम", "मोर"]
+    assert [len(word) for word in words("z" * 5000)] == [100]
+
+
+@pytest.mark.parametrize("folded", ["ASHA@example.com", "\uff41sha@example.com", " asha@example.com "])
+def test_an_address_is_one_however_it_is_typed(api, owner, folded):
+    new = {"email": "asha@example.com", "displayName": "A", "password": PASSWORD}
+    assert api.post("/api/users", owner, new).status_code == 201
+    assert log_in(api, folded, PASSWORD).status_code == 200
+    task = {"name": "F", "deadline": "2031-01-01", "assignedTo": folded}
+    assert api.post("/api/tasks", owner, task).status_code == 201
