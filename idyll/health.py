@@ -7,10 +7,10 @@ import orjson
 import redis
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from flask import Blueprint, Flask, Response, current_app, g
+from flask import Blueprint, Flask, Response, current_app
 from sqlalchemy.exc import SQLAlchemyError
 
-from .database import reader
+from .database import reader, release
 
 MIGRATIONS = Path(__file__).parent.parent / "migrations"
 bp = Blueprint("health", __name__)
@@ -57,7 +57,7 @@ def _schema() -> str:
         connection.exec_driver_sql("SELECT 1")
         revision = MigrationContext.configure(connection).get_current_revision()
     except SQLAlchemyError:
-        g.pop("reader", None)
+        release()
         return "unreachable"
     if revision == current_app.extensions["schema_head"]:
         return "ok"

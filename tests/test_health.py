@@ -18,6 +18,7 @@ from servers import RunningApp, start_app
 from sqlalchemy import make_url
 
 from idyll import create_app
+from idyll.database import IDLE_SECONDS
 from idyll.extensions import db
 from idyll.health import MIGRATIONS
 
@@ -221,3 +222,30 @@ def test_the_server_outlives_its_database(running, road):
         assert until(running, 200).json()["status"] == "ok"
         answer = requests.post(f"{running.url}/api/auth/login", json={"login": "a", "password": "b"}, timeout=10)
         assert answer.status_code == 401
+
+
+@pytest.mark.only_on("postgresql")
+def test_a_database_that_accepts_and_stays_silent_is_down_and_hangs_nobody():
+    silent = socket.create_server(("127.0.0.1", 0))
+    url = f"postgresql://idyll@127.0.0.1:{silent.getsockname()[1]}/idyll"
+    app = start_app({**SECRETS, "DATABASE_URL": url})
+    try:
+        answer = requests.get(f"{app.url}/readyz", timeout=30)
+        assert (answer.status_code, answer.json()["checks"]["database"]) == (503, "down")
+    finally:
+        app.kill()
+        silent.close()
+
+
+@pytest.mark.only_on("postgresql")
+def test_a_restarted_database_costs_no_request(app, api, owner):
+    """Connections that lay idle over the restart are found dead before they are used."""
+    with app.app_context():
+        held = [db.engine.connect() for _ in range(5)]
+        for connection in held:
+            connection.close()
+        with db.engine.connect() as connection:
+            others = "pid <> pg_backend_pid() AND datname = current_database()"
+            connection.exec_driver_sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}")
+    sleep(IDLE_SECONDS + 0.1)
+    assert [api.get("/api/auth/me", owner).status_code for _ in range(8)] == [200] * 8
