@@ -38,7 +38,7 @@ class Base(DeclarativeBase):
 MYSQL = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
 
 
-class SilentApi(Api):  # type: ignore[misc]  # the library ships no types
+class SilentApi(Api):  # type: ignore[misc]  # because the library ships no types
     """flask-smorest without its error handler: errors.py shapes every refusal."""
 
     def _register_error_handlers(self) -> None:

@@ -6,13 +6,14 @@ schema that the database encodes what marshmallow's `dump` would.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar, cast
 
 import marshmallow as ma
 import orjson
 from sqlalchemy import ColumnElement, case, select
 from sqlalchemy.orm import InstrumentedAttribute
 
+from .actor import Actor
 from .columns import Instant
 from .database import execute
 from .errors import NotFound
@@ -37,14 +38,17 @@ class Many:
     where: ColumnElement[bool]
 
 
-class Shape:
+M = TypeVar("M")
+
+
+class Shape(Generic[M]):
     """The answer that a schema promises, for rows of a model."""
 
-    def __init__(self, schema: type[Schema], model: Any) -> None:
+    def __init__(self, schema: type[Schema], model: type[M]) -> None:
         self.schema = schema
-        self.model = model
+        self.model = cast("Any", model)
         built = json_text(members(schema, model))
-        self.body = Encoded(f"{schema.__name__}:{model.__name__}", built, model.__table__).label("body")
+        self.body = Encoded(f"{schema.__name__}:{model.__name__}", built, self.model.__table__).label("body")
 
     def find(self, *where: ColumnElement[bool]) -> str | None:
         """The encoded row, or None."""
@@ -60,6 +64,20 @@ class Shape:
 
     def of(self, key: str) -> str:
         return self.get(self.model.id == key)
+
+    def show(self, key: str, *, viewer: Actor) -> str:
+        """The encoded row, if its viewer may see it. Raises `NotFound`."""
+        return self.get(self.model.id == key, self.model.visible_to(viewer))
+
+    def lock(self, key: str, *, viewer: Actor) -> M:
+        """The row for a change, if its viewer may see it, as others left it. Raises `NotFound`."""
+        found = select(self.model).where(self.model.id == key, self.model.visible_to(viewer))
+        # Foreign keys to the row need not wait: no key of it ever changes.
+        locking = found.with_for_update(key_share=True).execution_options(populate_existing=True)
+        row: M | None = execute(locking).scalar_one_or_none()
+        if row is None:
+            raise NotFound
+        return row
 
 
 def encoded_with(schema: type[Schema], source: Any, **own: ColumnElement[Any]) -> json_text:
@@ -103,7 +121,7 @@ def _expression(field: ma.fields.Field[Any], value: Any) -> ColumnElement[Any]:
     return expression
 
 
-def per_viewer(condition: ColumnElement[bool], then: Shape, otherwise: Shape) -> ColumnElement[str]:
+def per_viewer(condition: ColumnElement[bool], then: Shape[Any], otherwise: Shape[Any]) -> ColumnElement[str]:
     """One shape for some rows of a list, another for the rest."""
     return case((condition, then.body), else_=otherwise.body)
 

@@ -99,7 +99,7 @@ def _sent(client_id: str, by: Actor) -> str | None:
 
 
 def edit(key: str, text: str, *, by: Actor) -> str:
-    message = _lock(key, viewer=by)
+    message = messages.lock(key, viewer=by)
     if not can_edit_message(by, message):
         raise Forbidden
     if message.deleted_at is not None:
@@ -118,7 +118,7 @@ def edit(key: str, text: str, *, by: Actor) -> str:
 
 def remove(key: str, *, by: Actor) -> None:
     """Takes the text away and leaves the place. A second time changes nothing."""
-    message = _lock(key, viewer=by)
+    message = messages.lock(key, viewer=by)
     if not can_delete_message(by, message):
         raise Forbidden
     if message.deleted_at is not None:
@@ -131,14 +131,6 @@ def remove(key: str, *, by: Actor) -> None:
         note("message.deleted", "message", key, {"message": [None, None]}, by=by)
     gone = {"messageId": key, "room": message.room}
     record("message_deleted", gone, about="parting", of=key, audience=[message.room])
-
-
-def _lock(key: str, *, viewer: Actor) -> Message:
-    found = select(Message).where(Message.id == key, Message.visible_to(viewer)).with_for_update(key_share=True)
-    message = db.session.execute(found.execution_options(populate_existing=True)).scalar_one_or_none()
-    if message is None:
-        raise NotFound
-    return message
 
 
 # -- rooms ---------------------------------------------------------------------------------------------------------

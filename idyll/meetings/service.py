@@ -9,7 +9,7 @@ from ..actor import Actor
 from ..audit.service import difference, note
 from ..clock import now
 from ..database import execute
-from ..errors import Conflict, Invalid, NotFound
+from ..errors import Conflict, Invalid
 from ..events.service import forget
 from ..extensions import db
 from ..fields import folded
@@ -23,6 +23,7 @@ from .models import Attendee, Meeting
 from .schemas import ALL_TEAM, MeetingOut
 
 meetings = Shape(MeetingOut, Meeting)
+show, lock = meetings.show, meetings.lock
 
 EVERYBODY = ["members"]
 
@@ -36,19 +37,6 @@ def listing(*, viewer: Actor, cancelled: bool = False, **filters: Any) -> Listin
     if "to" in filters:
         where.append(Meeting.starts_at <= filters["to"])
     return Listing(meetings.body, (Meeting.starts_at, Meeting.id), where, descending=False)
-
-
-def show(key: str, *, viewer: Actor) -> str:
-    return meetings.get(Meeting.id == key, Meeting.visible_to(viewer))
-
-
-def lock(key: str, *, viewer: Actor) -> Meeting:
-    """The meeting for a change. Raises `NotFound` where the viewer can't see it."""
-    found = select(Meeting).where(Meeting.id == key, Meeting.visible_to(viewer)).with_for_update(key_share=True)
-    meeting = db.session.execute(found.execution_options(populate_existing=True)).scalar_one_or_none()
-    if meeting is None:
-        raise NotFound
-    return meeting
 
 
 def schedule(fields: dict[str, Any], *, by: Actor) -> str:

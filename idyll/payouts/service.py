@@ -8,22 +8,23 @@ from sqlalchemy import select, update
 from ..actor import Actor
 from ..audit.service import difference, note
 from ..clock import now
-from ..errors import Conflict, Forbidden, Invalid, NotFound
+from ..errors import Conflict, Forbidden, Invalid
 from ..events.service import rewrite_of
 from ..extensions import db
 from ..fields import camelcase
 from ..notifications.models import Kind
 from ..notifications.service import News, managers, tell
 from ..pagination import Listing, chosen
-from ..permissions import can_decide_payout, can_edit_payout, can_see_work_of, is_manager
+from ..permissions import can_decide_payout, can_edit_payout, is_manager
 from ..shapes import Shape, changed, parsed
 from ..tasks.models import Approval, Task
 from ..transactions import record
-from ..users.service import find_member, known
+from ..users.service import check_sees_work_of, find_member
 from .models import Payment, Payout, PayoutStatus
 from .schemas import PayoutOut
 
 payouts = Shape(PayoutOut, Payout)
+show, lock = payouts.show, payouts.lock
 
 DECIDING_FIELDS = frozenset(("status", "reason", "reference"))
 MOVES = {
@@ -43,26 +44,10 @@ def listing(*, viewer: Actor, **filters: Any) -> Listing:
 
 def listing_of(user_id: str, *, viewer: Actor, **filters: Any) -> Listing:
     """Somebody's payouts. Raises `Forbidden` for another editor, `NotFound` for an unknown id."""
-    if not can_see_work_of(viewer, user_id):
-        raise Forbidden
-    if user_id != viewer.id and not known(user_id):
-        raise NotFound
+    check_sees_work_of(user_id, viewer=viewer)
     found = listing(viewer=viewer, **filters)
     found.where.append(Payout.editor_id == user_id)
     return found
-
-
-def show(key: str, *, viewer: Actor) -> str:
-    return payouts.get(Payout.id == key, Payout.visible_to(viewer))
-
-
-def lock(key: str, *, viewer: Actor) -> Payout:
-    """The payout for a change. Raises `NotFound` where the viewer can't see it."""
-    found = select(Payout).where(Payout.id == key, Payout.visible_to(viewer)).with_for_update(key_share=True)
-    payout = db.session.execute(found.execution_options(populate_existing=True)).scalar_one_or_none()
-    if payout is None:
-        raise NotFound
-    return payout
 
 
 def request(fields: dict[str, Any], *, by: Actor) -> str:

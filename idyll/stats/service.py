@@ -8,14 +8,13 @@ from ..actor import Actor
 from ..applications.models import Application, Decision
 from ..clock import now
 from ..database import execute
-from ..errors import Forbidden, NotFound
 from ..meetings.models import Meeting
 from ..payouts.models import Payout, PayoutStatus
-from ..permissions import can_see_work_of, is_manager
+from ..permissions import is_manager
 from ..tasks.models import Task, TaskStatus
 from ..users.models import User
 from ..users.roles import Role, Status
-from ..users.service import known
+from ..users.service import check_sees_work_of
 
 
 def summary(*, viewer: Actor, user_id: str | None = None) -> dict[str, Any]:
@@ -23,10 +22,7 @@ def summary(*, viewer: Actor, user_id: str | None = None) -> dict[str, Any]:
     if user_id is None and not is_manager(viewer):
         user_id = viewer.id
     if user_id is not None:
-        if not can_see_work_of(viewer, user_id):
-            raise Forbidden
-        if user_id != viewer.id and not known(user_id):
-            raise NotFound
+        check_sees_work_of(user_id, viewer=viewer)
     found = _numbers(user_id)
     by_status = _counts(found["tasks"], TaskStatus)
     return {

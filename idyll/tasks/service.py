@@ -8,7 +8,7 @@ from ..actor import Actor
 from ..audit.service import difference, note
 from ..clock import now
 from ..counters import advance
-from ..errors import Conflict, Forbidden, Invalid, NotFound
+from ..errors import Conflict, Forbidden, Invalid
 from ..events.service import forget
 from ..extensions import db
 from ..fields import camelcase
@@ -16,17 +16,18 @@ from ..notifications.models import Kind
 from ..notifications.service import News, managers, tell
 from ..pagination import Listing, chosen
 from ..payouts import service as payouts
-from ..permissions import can_hand_in, can_see_work_of, is_manager
+from ..permissions import can_hand_in, is_manager
 from ..search import matches, searchable
 from ..shapes import Shape, changed, parsed
 from ..transactions import record
-from ..users.service import find_member, known
+from ..users.service import check_sees_work_of, find_member
 from .models import Approval, Task, TaskStatus, number
 from .schemas import TaskOut
 
 EDITORS_FIELDS = frozenset(("status", "blocked_reason", "edited_file_link"))
 
 tasks = Shape(TaskOut, Task)
+show, lock = tasks.show, tasks.lock
 
 
 def listing(*, viewer: Actor, sort: str, **filters: Any) -> Listing:
@@ -51,26 +52,10 @@ def listing(*, viewer: Actor, sort: str, **filters: Any) -> Listing:
 
 def listing_of(user_id: str, *, viewer: Actor, **filters: Any) -> Listing:
     """Somebody's tasks. Raises `Forbidden` for another editor, `NotFound` for an unknown id."""
-    if not can_see_work_of(viewer, user_id):
-        raise Forbidden
-    if user_id != viewer.id and not known(user_id):
-        raise NotFound
+    check_sees_work_of(user_id, viewer=viewer)
     found = listing(viewer=viewer, **filters)
     found.where.append(Task.assigned_to == user_id)
     return found
-
-
-def show(key: str, *, viewer: Actor) -> str:
-    return tasks.get(Task.id == key, Task.visible_to(viewer))
-
-
-def lock(key: str, *, viewer: Actor) -> Task:
-    """The task for a change. Raises `NotFound` where the viewer can't see it."""
-    found = select(Task).where(Task.id == key, Task.visible_to(viewer)).with_for_update(key_share=True)
-    task = db.session.execute(found.execution_options(populate_existing=True)).scalar_one_or_none()
-    if task is None:
-        raise NotFound
-    return task
 
 
 def create(fields: dict[str, Any], *, by: Actor) -> str:

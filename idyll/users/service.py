@@ -19,6 +19,7 @@ from ..permissions import (
     can_edit_user,
     can_grant_role,
     can_see_user_details,
+    can_see_work_of,
     is_manager,
     is_owner,
     is_self,
@@ -31,6 +32,7 @@ from .roles import Role, Status, Theme
 from .schemas import UserBrief, UserOut
 
 people = Shape(UserOut, User)
+lock = people.lock
 briefs = Shape(UserBrief, User)
 
 # The column as SQLite, PostgreSQL and MariaDB name it when its value is not unique.
@@ -68,15 +70,6 @@ def find_by_email(email: str | None) -> User | None:
     """Whoever holds an e-mail, locked."""
     found = select(User).where(User.email == email, User.there()).with_for_update(key_share=True)
     return db.session.execute(found).scalar_one_or_none()
-
-
-def lock(key: str, *, viewer: Actor) -> User:
-    """The person for a change. Raises `NotFound` for whom the viewer can't see."""
-    found = select(User).where(User.id == key, User.visible_to(viewer)).with_for_update(key_share=True)
-    user = db.session.execute(found.execution_options(populate_existing=True)).scalar_one_or_none()
-    if user is None:
-        raise NotFound
-    return user
 
 
 def make(fields: dict[str, Any], *, status: Status, password_hash: str | None) -> User:
@@ -221,3 +214,11 @@ def erase(user: User) -> None:
 def known(user_id: str) -> bool:
     """Whether such a person is or was here."""
     return execute(select(User.id).where(User.id == user_id)).first() is not None
+
+
+def check_sees_work_of(user_id: str, *, viewer: Actor) -> None:
+    """Raises `Forbidden` for another editor, whether or not the id exists, and `NotFound` for an unknown one."""
+    if not can_see_work_of(viewer, user_id):
+        raise Forbidden
+    if user_id != viewer.id and not known(user_id):
+        raise NotFound
