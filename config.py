@@ -26,11 +26,12 @@ DEV_ORIGINS = "http://localhost:5173,http://127.0.0.1:5173,http://localhost:3000
 MIN_SECRET_BYTES = 32
 SAMPLES = ("change", "secret-key", "example", "sample", "your-", "placeholder", "xxxx", "dev-key")
 PREVIEWS = re.compile(r"https://\*--([a-z0-9-]+)\.netlify\.app\Z")
+DSN = r"https?://[A-Za-z0-9:]+@[A-Za-z0-9.:-]+(/[\w-]+)*/\d+"
 ORIGIN = re.compile(r"https?://(\[[0-9a-f:]+\]|[a-z0-9.-]+)(:\d{1,5})?\Z")
 # What Supabase and Prisma hang on an address for themselves; a driver refuses to start with it.
 NOT_FOR_DRIVERS = ("pgbouncer", "connection_limit", "pool_timeout", "supa")
 # Promised by the contract, built later: better no start than a promise that isn't kept.
-NOT_YET = ("MAIL_URL", "REQUIRE_TWO_STEP", "PAYOUT_SECOND_APPROVAL_FROM", "SENTRY_DSN")
+NOT_YET = ("MAIL_URL", "REQUIRE_TWO_STEP", "PAYOUT_SECOND_APPROVAL_FROM")
 
 
 class Misconfigured(SystemExit):
@@ -57,6 +58,12 @@ class _Reader:
             return int(raw)
         self.faults.append(f"{name}: a whole number from {least} to {most}, not {raw!r}")
         return default
+
+    def shaped(self, name: str, default: str, shape: str, words: str) -> str:
+        raw = self.text(name, default)
+        if raw and not re.fullmatch(shape, raw):
+            self.faults.append(f"{name}: {words}")
+        return raw
 
     def flag(self, name: str, default: bool) -> bool:
         raw = self.text(name, "on" if default else "off").lower()
@@ -120,7 +127,8 @@ def load(environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
         "CHAT_FLOOD_LIMIT": read.number("CHAT_FLOOD_LIMIT", 10, least=1, most=10**9),
         "EVENT_RETENTION_DAYS": read.number("EVENT_RETENTION_DAYS", 7, least=1, most=365),
         "AGENCY_TIMEZONE": _timezone(read),
-        "DEFAULT_CURRENCY": _currency(read),
+        "DEFAULT_CURRENCY": read.shaped("DEFAULT_CURRENCY", "INR", "[A-Z]{3}", "an ISO 4217 code in upper case"),
+        "SENTRY_DSN": read.shaped("SENTRY_DSN", "", DSN, "the address that Sentry shows, https://KEY@HOST/NUMBER"),
         "LOG_LEVEL": read.choice("LOG_LEVEL", "info", ("debug", "info", "warning", "error")),
     }
     for name in NOT_YET:
@@ -288,10 +296,3 @@ def _timezone(read: _Reader) -> str:
     except (KeyError, ValueError, OSError):
         read.faults.append(f"AGENCY_TIMEZONE: an IANA time zone such as Asia/Kolkata, not {name!r}")
     return name
-
-
-def _currency(read: _Reader) -> str:
-    code = read.text("DEFAULT_CURRENCY", "INR")
-    if not re.fullmatch(r"[A-Z]{3}", code):
-        read.faults.append(f"DEFAULT_CURRENCY: an ISO 4217 code in upper case, not {code!r}")
-    return code

@@ -5,7 +5,7 @@ from typing import Any
 
 from flask import Flask
 
-from . import blueprints, cli, database, docs, errors, headers, health, limits, openapi
+from . import blueprints, cli, database, docs, errors, headers, health, limits, openapi, reports
 from .applications.routes import bp as applications
 from .audit.routes import bp as audit
 from .auth.routes import bp as auth
@@ -54,7 +54,7 @@ def create_app(config: dict[str, Any]) -> Flask:
         always_send=False,
         max_age=600,
     )
-    for part in (database, headers, limits, health, openapi, docs, cli):
+    for part in (reports, database, headers, limits, health, openapi, docs, cli):
         part.init_app(app)
     errors.init_app(app)
     for resource in RESOURCES:
