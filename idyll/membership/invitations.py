@@ -8,12 +8,7 @@ from ..auth.service import password_link
 from ..errors import Conflict, Forbidden
 from ..permissions import can_manage_user
 from ..users import service as users
-from ..users.models import User
 from ..users.roles import Status
-
-
-def link(user: User) -> dict[str, str]:
-    return password_link(user.id)
 
 
 def invite(user_id: str, *, by: Actor) -> str:

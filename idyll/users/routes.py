@@ -1,7 +1,7 @@
 from typing import Any
 
 from ..auth import passwords
-from ..auth.service import check_own_password
+from ..auth.service import check_own_password, password_link
 from ..blueprints import Blueprint, current_user, members_only, only, pending_too, unless_stale
 from ..membership import decisions, invitations, removal
 from ..pagination import Listing
@@ -32,7 +32,7 @@ def create(fields: dict[str, Any]) -> str:
     password_hash = passwords.hashed(password) if password else None
     with transaction():
         user = decisions.admit(fields, password_hash, by=current_user())
-        invite = {} if password_hash else {"invite": invitations.link(user)}
+        invite = {} if password_hash else {"invite": password_link(user.id)}
         body = service.people.of(user.id)
     return joined(body, **invite) if invite else body
 
