@@ -94,8 +94,7 @@ def load(environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
         database = make_url("sqlite://")
     if not read.text("DATABASE_URL"):
         INSTANCE.mkdir(exist_ok=True)
-    redis = read.text("REDIS_URL")
-    if redis and not redis.startswith(("redis://", "rediss://", "unix://")):
+    if (redis := read.text("REDIS_URL")) and not redis.startswith(("redis://", "rediss://", "unix://")):
         read.faults.append("REDIS_URL: begins with redis://, rediss:// or unix://")
     if redis and database.get_backend_name() == "sqlite":
         read.faults.append("REDIS_URL: is for several instances, which SQLite cannot serve; set DATABASE_URL too")
@@ -125,6 +124,9 @@ def load(environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
         "REFRESH_TOKEN_DAYS": read.number("REFRESH_TOKEN_DAYS", 30, least=1, most=365),
         "REFRESH_REUSE_GRACE": read.number("REFRESH_REUSE_GRACE", 10, least=0, most=300),
         "CHAT_FLOOD_LIMIT": read.number("CHAT_FLOOD_LIMIT", 10, least=1, most=10**9),
+        "SOCKETS_PER_USER": read.number("SOCKETS_PER_USER", 10, least=1, most=10**6),
+        "SOCKETS_PER_ADDRESS": read.number("SOCKETS_PER_ADDRESS", 200, least=1, most=10**6),
+        "SOCKETS_TOTAL": read.number("SOCKETS_TOTAL", 800, least=1, most=50_000),
         "EVENT_RETENTION_DAYS": read.number("EVENT_RETENTION_DAYS", 7, least=1, most=365),
         "AGENCY_TIMEZONE": _timezone(read),
         "DEFAULT_CURRENCY": read.shaped("DEFAULT_CURRENCY", "INR", "[A-Z]{3}", "an ISO 4217 code in upper case"),

@@ -298,7 +298,9 @@ class Logger(glogging.Logger):
 bind = f"0.0.0.0:{os.environ.get('PORT') or 8000}"
 worker_class = Worker
 workers = 1
-worker_connections = 1000  # requests and sockets together; the application caps its sockets below
+# Requests and sockets together: the application caps its sockets below, and refuses what is no number.
+sockets = os.environ.get("SOCKETS_TOTAL", "").strip()
+worker_connections = (int(sockets) if sockets.isdecimal() else 800) + 200
 timeout = 60  # a worker that is silent for so long is replaced; it reports every second
 graceful_timeout = 8  # hosts kill after 30 s, and an open socket would use all of it
 keepalive = 75  # above the idle time of routers and browsers, else they reuse a closed connection
@@ -358,3 +360,6 @@ def post_worker_init(worker):
     # What is loaded by now lives as long as the worker: spare the collector from walking it.
     gc.collect()
     gc.freeze()
+    start = getattr(worker.wsgi, "extensions", {}).get("on_worker_start")
+    if start is not None:
+        start()

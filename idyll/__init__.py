@@ -5,13 +5,15 @@ from typing import Any
 
 from flask import Flask
 
-from . import blueprints, cli, database, docs, errors, headers, health, limits, openapi, reports
+from . import blueprints, cli, database, docs, errors, headers, health, limits, openapi, reports, shared, sockets
 from .applications.routes import bp as applications
 from .audit.routes import bp as audit
 from .auth.routes import bp as auth
+from .chat import sockets as chat_sockets  # noqa: F401 - its handlers register themselves
 from .chat.routes import bp as chat
 from .events.routes import bp as events
 from .extensions import api, cors, db, jwt, migrate
+from .live import door
 from .meetings.routes import bp as meetings
 from .notifications.routes import bp as notifications
 from .payouts.routes import bp as payouts
@@ -54,7 +56,8 @@ def create_app(config: dict[str, Any]) -> Flask:
         always_send=False,
         max_age=600,
     )
-    for part in (reports, database, headers, limits, health, openapi, docs, cli):
+    # The door before the headers: what a proxy says of the caller holds for sockets too.
+    for part in (reports, database, shared, door, sockets, headers, limits, health, openapi, docs, cli):
         part.init_app(app)
     errors.init_app(app)
     for resource in RESOURCES:

@@ -1,4 +1,4 @@
-"""The one module that names eventlet: real threads and background work, with plain fallbacks where nothing is patched.
+"""The one module that names eventlet: real threads, background work and WebSockets.
 
 The command line and the tests run unpatched; there everything runs where it stands.
 """
@@ -7,7 +7,8 @@ import logging
 import threading
 import warnings
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from socket import SHUT_RDWR
 from typing import Any, TypeVar
 
 from flask import Flask
@@ -22,6 +23,7 @@ with warnings.catch_warnings():
     import eventlet.patcher
     import eventlet.tpool
     from eventlet.hubs import trampoline
+    from eventlet.websocket import ConnectionClosedError, FailedConnectionError, RFC6455WebSocket, WebSocketWSGI
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -92,3 +94,75 @@ def background(app: Flask, work: Callable[..., None], *args: Any) -> None:
         eventlet.spawn_n(run)
     else:
         run()
+
+
+def spawn(work: Callable[..., None], *args: Any) -> None:
+    """Begins work that goes on beside everything else, where the worker is patched; elsewhere there is no beside."""
+    if patched():
+        eventlet.spawn_n(work, *args)
+
+
+def async_mode() -> str:
+    """How python-socketio waits. Unpatched, nothing is served by it: sockets need the worker."""
+    return "eventlet" if patched() else "threading"
+
+
+# -- WebSockets ----------------------------------------------------------------------------------------------------
+
+MAX_FRAGMENTS = 1000
+TOO_BIG = 1009  # RFC 6455, 7.4.1
+
+
+class _Message(RFC6455WebSocket.Message):  # type: ignore[misc]  # because the library ships no types
+    """A message that may come in fragments, which the library limits one by one and not together."""
+
+    def push(self, data: bytes, final: bool = False) -> None:
+        self.size = getattr(self, "size", 0) + len(data)
+        if self.size > self.max_frame_length or len(self.data) >= MAX_FRAGMENTS:
+            raise FailedConnectionError(TOO_BIG, "The message is too large.")
+        super().push(data, final)
+
+
+class _WebSocket(RFC6455WebSocket):  # type: ignore[misc]  # as above
+    Message = _Message
+
+    @staticmethod
+    def _apply_mask(data: bytes, mask: tuple[int, ...], length: int | None = None, offset: int = 0) -> bytes:
+        # The library goes byte by byte and would hold every greenlet up for 200 ms a MiB.
+        size = len(data) if length is None else length
+        turned = bytes(mask[(offset + i) % 4] for i in range(4))
+        stretched = (turned * (size // 4 + 1))[:size]
+        return (int.from_bytes(data, "little") ^ int.from_bytes(stretched, "little")).to_bytes(size, "little")
+
+    def close(self, close_data: Any = None) -> None:
+        """Says goodbye, and wakes the greenlet that reads: it would wait for a silent client until its time-out."""
+        with suppress(OSError):
+            self._send_closing_frame(close_data=close_data, ignore_send_errors=True)
+            self.socket.shutdown(SHUT_RDWR)
+
+    def wait(self) -> str | bytes | None:
+        """The next message; None at the end, however it came."""
+        try:
+            received: str | bytes | None = super().wait()
+        except (ConnectionClosedError, ValueError, OSError):
+            # Bytes that are no UTF-8, a broken frame, a client that went: it is closed already.
+            return None
+        return received
+
+
+class WebSocketServer(WebSocketWSGI):  # type: ignore[misc]  # as above
+    """The handshake: RFC 6455 alone, without compression.
+
+    Each compressing socket keeps a window of 256 KiB, and a frame for all would have to be compressed for each.
+    """
+
+    def __init__(self, handler: Callable[..., None], server: Any) -> None:
+        super().__init__(handler, max_frame_length=server.max_http_buffer_size)
+        self.support_legacy_versions = False
+
+    def _negotiate_permessage_deflate(self, extensions: Any) -> None:  # noqa: ARG002 - the library asks
+        return None
+
+    def _handle_hybi_request(self, environ: dict[str, Any]) -> _WebSocket:
+        made = super()._handle_hybi_request(environ)
+        return _WebSocket(made.socket, environ, made.version, max_frame_length=self.max_frame_length)

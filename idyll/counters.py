@@ -6,9 +6,11 @@ from sqlalchemy.orm import Mapped, mapped_column
 from .database import execute
 from .extensions import MYSQL, Model
 
+RIGHTS = "rights"
+
 
 class Counter(Model):
-    """The last number given. The rows are made by the first migration."""
+    """The last number given. The rows are made by the migrations."""
 
     __tablename__ = "counters"
     __table_args__ = (MYSQL,)

@@ -10,6 +10,7 @@ from sqlalchemy import Dialect, func, make_url, select, text
 
 from . import health
 from .database import execute, reader
+from .live import instances
 from .users.models import User
 from .users.roles import Role
 
@@ -45,6 +46,7 @@ def examine() -> Iterator[Finding]:
         yield _schema(found["schema"])
         if found["schema"] == "ok":
             yield _triggers()
+            yield _instances(found)
             yield _owner()
     yield _redis(found.get("redis"))
 
@@ -97,6 +99,14 @@ def _triggers() -> Finding:
         words = "this host has none: paid rows and the audit are guarded by the code's own statements alone"
         return Finding(Grade.WARNING, "triggers", words)
     return Finding(Grade.BROKEN, "triggers", f"missing: {', '.join(missing)}")
+
+
+def _instances(found: dict[str, str]) -> Finding:
+    count = instances.count()
+    if "instances" in found:
+        words = f"{count} run without REDIS_URL: presence, typing and limits hold for each alone; set REDIS_URL"
+        return Finding(Grade.WARNING, "instances", words)
+    return Finding(Grade.OK, "instances", f"{count} {'runs' if count == 1 else 'run'}")
 
 
 def _owner() -> Finding:

@@ -137,13 +137,8 @@ def answer(problem: Problem) -> Response:
 
 
 def init_app(app: Flask) -> None:
-    app.register_error_handler(Problem, answer)
     app.register_error_handler(HTTPException, _http)
-    app.register_error_handler(JWTExtendedException, _bad_token)
-    app.register_error_handler(PyJWTError, _bad_token)
-    app.register_error_handler(PoolTimeout, _busy)
-    app.register_error_handler(DBAPIError, _database)
-    app.register_error_handler(Exception, _unforeseen)
+    app.register_error_handler(Exception, lambda error: answer(as_problem(error)))
 
 
 def _http(error: HTTPException) -> Response:
@@ -152,7 +147,7 @@ def _http(error: HTTPException) -> Response:
     if status < HTTPStatus.BAD_REQUEST:
         return Response(error.get_body(), status=status, headers=error.get_headers())
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
-        return _unforeseen(getattr(error, "original_exception", None) or error)
+        return answer(as_problem(getattr(error, "original_exception", None) or error))
     problem = Problem(_WORDS.get(status, HTTPStatus(status).description or HTTPStatus(status).phrase))
     problem.status = status
     problem.code = _CODES.get(status, "bad_request")
@@ -179,14 +174,6 @@ _WORDS = {
 }
 
 
-def _bad_token(_: Exception) -> Response:
-    return answer(Unauthorized())
-
-
-def _busy(_: Exception) -> Response:
-    return answer(Unavailable())
-
-
 def is_busy(error: DBAPIError) -> bool:
     """Whether the same statement may succeed a moment later."""
     original: Any = error.orig
@@ -194,18 +181,21 @@ def is_busy(error: DBAPIError) -> bool:
     return code in BUSY_CODES or error.connection_invalidated or isinstance(error, OperationalError)
 
 
-def _database(error: DBAPIError) -> Response:
+def as_problem(error: BaseException) -> Problem:
+    """Whatever was raised, as a refusal; what nobody foresaw is logged."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, JWTExtendedException | PyJWTError):
+        return Unauthorized()
+    if isinstance(error, PoolTimeout):
+        return Unavailable()
     if isinstance(error, IntegrityError):
         log.warning("a constraint refused a change: %s", type(error.orig).__name__)
-        return answer(Conflict("Somebody else changed this at the same time; read it again."))
-    if is_busy(error):
+        return Conflict("Somebody else changed this at the same time; read it again.")
+    if isinstance(error, DBAPIError) and is_busy(error):
         log.error("the database did not answer: %s", type(error.orig).__name__)
-        return answer(Unavailable())
-    return _unforeseen(error)
-
-
-def _unforeseen(error: BaseException) -> Response:
+        return Unavailable()
     log.error("unforeseen %s", type(error).__name__, exc_info=error)
     problem = Problem("Something went wrong on our side. The request id helps to find out what.", code="internal_error")
     problem.status = 500
-    return answer(problem)
+    return problem

@@ -9,6 +9,7 @@ from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
 from flask_migrate import Migrate
 from flask_smorest import Api
+from flask_socketio import SocketIO
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Boolean, Date, Integer, MetaData, String
 from sqlalchemy.orm import DeclarativeBase, registry
@@ -50,6 +51,7 @@ Model: Any = db.Model
 migrate = Migrate()
 jwt = JWTManager()
 cors = CORS()
+socketio = SocketIO()
 # Counts and keeps; when to count is said in limits.py, so that its hooks don't run on every request.
 limiter = Limiter(get_remote_address)
 api = SilentApi()

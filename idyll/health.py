@@ -11,6 +11,7 @@ from flask import Blueprint, Flask, Response, current_app
 from sqlalchemy.exc import SQLAlchemyError
 
 from .database import reader, release
+from .live import instances
 
 MIGRATIONS = Path(__file__).parent.parent / "migrations"
 bp = Blueprint("health", __name__)
@@ -48,6 +49,8 @@ def check() -> dict[str, str]:
         checks = {"database": "down", "schema": "unknown"}
     if current_app.config["REDIS_URL"]:
         checks["redis"] = _redis()
+    elif checks["database"] == "ok" and checks["schema"] == "ok" and instances.count() > 1:
+        checks["instances"] = "several without REDIS_URL"
     return checks
 
 

@@ -8,7 +8,7 @@ import logging
 import math
 import time
 from collections import deque
-from typing import Any
+from typing import Any, NoReturn
 
 from flask import Flask, current_app, g
 from limits.storage import Storage
@@ -16,6 +16,8 @@ from redis import RedisError
 
 from .errors import TooManyRequests
 from .extensions import limiter
+from .ids import uuid7
+from .shared import shared
 
 log = logging.getLogger(__name__)
 WINDOW = 60
@@ -117,19 +119,48 @@ def network(address: str | None) -> str:
 
 FLOOD_SECONDS = 10.0
 _sent: dict[str, deque[float]] = {}
+# KEYS: the person's messages by their time; ARGV: now, the window, the limit, a name for this message.
+FLOOD = """
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[1] - ARGV[2])
+if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[3]) then
+  return redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2]
+end
+redis.call('ZADD', KEYS[1], ARGV[1], ARGV[4])
+redis.call('EXPIRE', KEYS[1], 60)
+return false
+"""
 
 
 def flood(user_id: str) -> None:
-    """Counts a chat message: `CHAT_FLOOD_LIMIT` in any 10 seconds. Raises `TooManyRequests`."""
+    """Counts a chat message: `CHAT_FLOOD_LIMIT` in any 10 seconds, over all instances where Redis is set.
+
+    Raises `TooManyRequests`.
+    """
+    moment, limit = time.time(), current_app.config["CHAT_FLOOD_LIMIT"]
+    sent = _recent(user_id, moment)
+    if len(sent) >= limit:
+        _wait_for(sent[0], moment)
+    sent.append(moment)
+    redis = shared()
+    asked = (redis.key("flood", user_id), moment, FLOOD_SECONDS, limit, uuid7())
+    oldest = redis.attempt(lambda client: client.eval(FLOOD, 1, *asked), lambda: None)
+    if oldest is not None:
+        sent.remove(moment)
+        _wait_for(float(oldest), moment)
+
+
+def _recent(user_id: str, moment: float) -> deque[float]:
     if len(_sent) > LocalStorage.SWEEP_FROM:
         _sent.clear()
-    sent, moment = _sent.setdefault(user_id, deque()), time.monotonic()
+    sent = _sent.setdefault(user_id, deque())
     while sent and sent[0] <= moment - FLOOD_SECONDS:
         sent.popleft()
-    if len(sent) >= current_app.config["CHAT_FLOOD_LIMIT"]:
-        wait = max(1, math.ceil(sent[0] + FLOOD_SECONDS - moment))
-        raise TooManyRequests("Too many messages; wait a moment.", retry_after=wait)
-    sent.append(moment)
+    return sent
+
+
+def _wait_for(oldest: float, moment: float) -> NoReturn:
+    wait = max(1, math.ceil(oldest + FLOOD_SECONDS - moment))
+    raise TooManyRequests("Too many messages; wait a moment.", retry_after=wait)
 
 
 def forget_counts() -> None:

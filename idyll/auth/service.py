@@ -20,7 +20,7 @@ from ..notifications.service import News, managers, tell
 from ..pagination import Listing
 from ..permissions import general
 from ..shapes import encoded_with, joined
-from ..transactions import transaction
+from ..transactions import rights_changed, transaction
 from ..users.models import User
 from ..users.roles import MANAGERS, Status
 from ..users.service import people
@@ -117,6 +117,7 @@ def refresh(token: str) -> str | None:
         session.last_seen_at, session.expires_at = moment, _expiry(moment)
     elif moment - used.used_at >= timedelta(seconds=current_app.config["REFRESH_REUSE_GRACE"]):
         session.ended_at = moment
+        rights_changed()
         user = db.session.get_one(User, session.user_id)
         note("session.ended", "session", session.id, {"reason": [None, "token_reuse"]}, by=_host(user, session.id))
         return None
@@ -170,6 +171,7 @@ def end_session(session_id: str | None, *, by: Actor) -> None:
     found: Any = db.session.execute(update(Session).where(*mine).values(ended_at=now()))
     if not found.rowcount:
         raise NotFound
+    rights_changed()
     note("session.ended", "session", str(session_id), by=by)
 
 
@@ -177,6 +179,7 @@ def end_sessions(user_id: str, *, but: str | None = None) -> None:
     """Ends every session of somebody: their tokens are worth nothing from here on."""
     theirs = update(Session).where(Session.user_id == user_id, Session.ended_at.is_(None))
     db.session.execute((theirs.where(Session.id != but) if but else theirs).values(ended_at=now()))
+    rights_changed()
 
 
 def erase_sessions(user_id: str) -> None:
@@ -184,6 +187,7 @@ def erase_sessions(user_id: str) -> None:
     theirs = select(Session.id).where(Session.user_id == user_id).scalar_subquery()
     db.session.execute(delete(RefreshToken).where(RefreshToken.session_id.in_(theirs)))
     db.session.execute(delete(Session).where(Session.user_id == user_id))
+    rights_changed()
     db.session.execute(delete(PasswordToken).where(PasswordToken.user_id == user_id))
 
 

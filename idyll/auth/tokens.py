@@ -5,6 +5,8 @@ import hmac
 import secrets
 import time
 from base64 import urlsafe_b64encode
+from collections.abc import Iterable
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -15,6 +17,7 @@ from jwt.exceptions import PyJWTError
 from sqlalchemy import bindparam, select
 
 from ..actor import Actor
+from ..counters import RIGHTS, Counter
 from ..database import execute
 from ..errors import Unauthorized
 from ..ids import is_id
@@ -24,12 +27,13 @@ from .models import Session
 
 REQUIRED = ["exp", "iat", "jti", "type", "iss", "aud", "sub", "sid"]
 
+_LIVES = (Session.ended_at.is_(None), User.removed_at.is_(None), User.status != Status.REJECTED)
 # Built once: SQLAlchemy then finds its text at once. One row: the session lives, and so does the person.
 _WHO = (
     select(User.id, User.role, User.status)
     .join(Session, Session.user_id == User.id)
     .where(Session.id == bindparam("sid"), User.id == bindparam("sub"))
-    .where(Session.ended_at.is_(None), User.removed_at.is_(None), User.status != Status.REJECTED)
+    .where(*_LIVES)
 )
 
 
@@ -85,6 +89,18 @@ def identify(token: str, *, address: str | None, request_id: str | None) -> Acto
     if row is None:
         raise Unauthorized
     return Actor(row.id, row.role, row.status, claims["sid"], address, request_id)
+
+
+def rights_of(actors: Iterable[Actor]) -> dict[str, tuple[Actor, int]]:
+    """What the bearers of open sockets may now, by session, and the count of changed rights as of which that holds.
+
+    A session that ended is not in it.
+    """
+    sessions = {str(actor.session_id): actor for actor in actors}
+    count = select(Counter.value).where(Counter.name == RIGHTS).scalar_subquery()
+    found = select(Session.id.label("sid"), User.role, User.status, count.label("as_of")).select_from(Session)
+    rows = execute(found.join(User, User.id == Session.user_id).where(Session.id.in_(sessions), *_LIVES)).all()
+    return {row.sid: (replace(sessions[row.sid], role=row.role, status=row.status), row.as_of) for row in rows}
 
 
 # -- opaque tokens: 256 bits, stored as hashes ---------------------------------------------------------------------

@@ -2,9 +2,10 @@ from typing import Any
 
 from marshmallow import ValidationError, fields
 
-from ..fields import Choice, Creation, Id, Moment, Schema, Text
+from ..fields import Choice, Creation, Id, Moment, Schema, Strict, Text
 from ..pagination import PageQuery
 from ..users.roles import Role
+from ..users.schemas import UserBrief
 from .models import MessageType
 from .rooms import TEAM, is_room
 
@@ -80,3 +81,54 @@ class ReadIn(Schema):
     EXAMPLE = {"messageId": "01929e5c-8a10-7c3e-9b1d-5d7f4a2b6cf0"}
 
     message_id = Id(required=True)
+
+
+# -- over the socket -------------------------------------------------------------------------------------------------
+
+
+class JoinRoom(Creation):
+    EXAMPLE = {"userId": "01929e5c-8a10-7c3e-9b1d-5d7f4a2b6c80", "role": "editor", "room": "team"}
+
+    user_id = fields.String(load_default=None, metadata={"description": "When sent, the signed-in person's"})
+    role = fields.String(load_default=None, metadata={"description": "When sent, the signed-in person's now"})
+    room = RoomName(load_default=TEAM)
+
+
+class RoomJoined(Schema):
+    EXAMPLE = {"room": "team", "members": [UserBrief.EXAMPLE], "lastEventId": "e41-1a2b3c4d"}
+
+    room = fields.String(required=True)
+    members = fields.List(fields.Nested(UserBrief), required=True, metadata={"description": "Those present now"})
+    last_event_id = fields.String(required=True)
+
+
+class LeaveRoom(Creation):
+    EXAMPLE = {"room": "team"}
+
+    room = RoomName(load_default=TEAM)
+
+
+class RoomLeft(Schema):
+    EXAMPLE = {"room": "team"}
+
+    room = fields.String(required=True)
+
+
+class MessageSend(MessageIn):
+    EXAMPLE = {**MessageIn.EXAMPLE, "sender": "Asha Verma"}
+
+    sender = fields.Raw(load_default=None, metadata={"description": "Ignored: the sender is the token's user"})
+
+
+class Typing(Creation):
+    EXAMPLE = {"room": "team", "typing": True}
+
+    room = RoomName(load_default=TEAM)
+    typing = Strict(required=True)
+
+
+class TypingTold(Schema):
+    EXAMPLE = {"room": "team", "typing": True}
+
+    room = fields.String(required=True)
+    typing = fields.Boolean(required=True)

@@ -3,9 +3,9 @@
 import hashlib
 import hmac
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from flask import current_app
@@ -15,7 +15,7 @@ from ..actor import Actor
 from ..chat.models import Message
 from ..chat.rooms import rooms_of
 from ..clock import now
-from ..counters import Counter, advance
+from ..counters import RIGHTS, Counter, advance
 from ..database import execute
 from ..errors import Invalid
 from ..extensions import db
@@ -30,6 +30,18 @@ from .models import Event
 EVENT_ID = re.compile(r"e(0|[1-9]\d{0,17})-([0-9a-f]{8})\Z")
 SEALED, SWEPT = "events_sealed", "events_swept"
 BATCH = 500
+# What a change of its rows can take out of somebody's sight; a message's room never changes.
+GUARDED = ("task", "payout", "meeting", "user")
+
+
+class LogState(NamedTuple):
+    """One look at the log: the last position given, the last one swept, the count of changed rights, and whether
+    events wait for their position."""
+
+    sealed: int
+    swept: int
+    rights: int
+    waiting: bool
 
 
 def seal() -> None:
@@ -46,9 +58,19 @@ def seal() -> None:
             ids = list(session.execute(waiting.with_for_update(skip_locked=True)).scalars())
             if not ids:
                 return
-            last = advance(SEALED, len(ids))
-            places = [{"id": key, "position": last - len(ids) + 1 + i} for i, key in enumerate(ids)]
-            session.execute(update(Event), places)
+            shift = advance(SEALED, len(ids)) - len(ids) + 1
+            for start, (first, last) in _runs(ids):
+                places = Event.id + (shift + start - first)
+                session.execute(update(Event).where(Event.id.between(first, last)).values(position=places))
+
+
+def _runs(ids: Sequence[int]) -> Iterator[tuple[int, tuple[int, int]]]:
+    """Where each run of neighbouring ids begins in the list, and its first and last."""
+    start = 0
+    for i, key in enumerate(ids):
+        if i + 1 == len(ids) or ids[i + 1] != key + 1:
+            yield start, (ids[start], key)
+            start = i + 1
 
 
 def _waiting() -> ColumnElement[bool]:
@@ -57,10 +79,9 @@ def _waiting() -> ColumnElement[bool]:
 
 def replay(since: str | None, limit: int, *, viewer: Actor) -> dict[str, Any]:
     """The answer of `GET /events` and of the socket's `sync`. Raises `Invalid` for a forged `since`."""
-    last, swept, waiting = _state()
-    if waiting:
+    if state().waiting:
         seal()
-        last, swept, _ = _state()
+    last, swept, *_ = state()
     if since is None:
         return {"events": [], "lastEventId": event_id(last), "more": False}
     start = _position(since)
@@ -80,6 +101,26 @@ def replay(since: str | None, limit: int, *, viewer: Actor) -> dict[str, Any]:
         for row in rows[:limit]
     ]
     return {"events": shown, "lastEventId": shown[-1]["eventId"] if more else event_id(last), "more": more}
+
+
+def state() -> LogState:
+    names = (SEALED, SWEPT, RIGHTS)
+    numbers = [select(Counter.value).where(Counter.name == name).scalar_subquery() for name in names]
+    row: Any = execute(select(*numbers, _waiting())).one()
+    return LogState(int(row[0]), int(row[1]), int(row[2]), bool(row[3]))
+
+
+def between(after: int, upto: int, limit: int) -> Sequence[Any]:
+    """The log's rows after one position and up to another, in order."""
+    columns = select(Event.position, Event.name, Event.data, Event.about, Event.of, Event.audience)
+    where = columns.where(Event.position > after, Event.position <= upto)
+    return execute(where.order_by(Event.position).limit(limit)).all()
+
+
+def seen_by(viewer: Actor, positions: Sequence[int]) -> set[int]:
+    """Which of some events REST would show somebody now."""
+    found = select(Event.position).where(Event.position.in_(positions), still_visible_to(viewer))
+    return set(execute(found).scalars())
 
 
 # -- who may see what ----------------------------------------------------------------------------------------------
@@ -182,10 +223,3 @@ def _position(text: str) -> int:
 def _signature(position: int) -> str:
     secret = current_app.config["SECRET_KEY"].encode()
     return hmac.digest(secret, f"event|{position}".encode(), hashlib.sha256)[:4].hex()
-
-
-def _state() -> tuple[int, int, bool]:
-    """The last position given, the last one swept, and whether events wait for theirs."""
-    numbers = [select(Counter.value).where(Counter.name == name).scalar_subquery() for name in (SEALED, SWEPT)]
-    row: Any = execute(select(*numbers, _waiting())).one()
-    return int(row[0]), int(row[1]), bool(row[2])

@@ -17,6 +17,7 @@ from ..notifications.models import Kind
 from ..notifications.service import News, tell
 from ..permissions import can_manage_user
 from ..shapes import joined, parsed
+from ..transactions import rights_changed
 from ..users import service as users
 from ..users.models import User
 from ..users.roles import Role, Status
@@ -85,6 +86,8 @@ def edit_person(user: User, changes: dict[str, Any], password_hash: str | None, 
     """A change of somebody's profile with what follows from it: the decision, and the end of sessions."""
     old_role, old_status, old_email = user.role, user.status, user.email
     users.edit(user, changes, password_hash, by=by)
+    if user.role != old_role:
+        rights_changed()
     if user.email != old_email:
         applications.follow(user.id, user.email)
     if "status" in changes:
@@ -119,6 +122,7 @@ def _set_status(user: User, status: Status, *, by: Actor) -> None:
         raise Forbidden
     before = parsed(users.people.of(user.id))
     user.status, user.updated_at = status, now()
+    rights_changed()
     db.session.flush()
     users.tell_of_changes(user, before, by=by)
 

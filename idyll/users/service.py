@@ -1,5 +1,5 @@
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlalchemy import select
@@ -58,6 +58,11 @@ def listing(*, viewer: Actor, role: str | None = None, status: str | None = None
 def show(key: str, *, viewer: Actor) -> str:
     shape = people if can_see_user_details(viewer, key) else briefs
     return shape.get(User.id == key, User.visible_to(viewer))
+
+
+def briefs_of(keys: Sequence[str]) -> list[str]:
+    """How members see some people, encoded; removed ones by their standing name."""
+    return list(execute(select(briefs.body).where(User.id.in_(keys)).order_by(User.id)).scalars())
 
 
 def find_member(reference: str) -> User | None:

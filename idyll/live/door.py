@@ -1,0 +1,214 @@
+"""The way in and out: both paths to Engine.IO, what stands on its answers, and the work beside the requests."""
+
+import logging
+import random
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from flask import Flask, g
+from werkzeug.wrappers import Request
+
+from ..concurrency import WebSocketServer, async_mode, spawn
+from ..errors import Problem, TooManyRequests, Unavailable, answer
+from ..extensions import socketio
+from ..headers import PROBES, request_id, stamps, to_https
+from ..limits import network
+from ..sweeping import sweep
+from ..transactions import committed
+from . import instances
+from .follower import TICK_SECONDS, Follower
+from .frames import MAX_BYTES, EngineSocket, Json, Packet, quiet
+from .hub import CONNECT_SECONDS, Hub, Session
+
+log = logging.getLogger(__name__)
+PATHS = ("/socket.io", "/ws/chat")
+# Sessions of an address above its cap that get in as far as the refusal, which says why.
+SLACK = 50
+HELLO_SECONDS = 5.0
+RENEW_SECONDS = 20.0
+SWEEP_SECONDS = 3600.0
+StartResponse = Callable[..., Any]
+
+
+def init_app(app: Flask) -> None:
+    """Hangs Engine.IO into the application; nothing runs until the worker says so."""
+    logger = quiet()
+    inner = app.wsgi_app
+    socketio.init_app(
+        app,
+        async_mode=async_mode(),
+        # One event of a client after the other: its messages keep their order, and a flood waits in its own queue.
+        async_handlers=False,
+        manage_session=False,
+        serializer=Packet,
+        json=Json,
+        cors_allowed_origins=lambda origin, _: is_allowed(app, origin),
+        max_http_buffer_size=MAX_BYTES,
+        http_compression=False,
+        logger=logger,
+        engineio_logger=logger,
+    )
+    door = Door(app, inner, socketio.server)
+    app.wsgi_app = door  # type: ignore[method-assign]  # Flask's way
+    app.extensions.update(hub=door.hub, on_worker_start=door.open, on_worker_stop=door.shut)
+
+
+def is_allowed(app: Flask, origin: str) -> bool:
+    """The origins of REST."""
+    rules = app.config["CORS_ORIGINS"]
+    return any(rule == origin if isinstance(rule, str) else rule.match(origin) for rule in rules)
+
+
+class Door:
+    def __init__(self, app: Flask, inner: Any, server: Any) -> None:
+        self.app = app
+        self.inner = inner
+        self.server = server
+        self.hub = Hub(app, server)
+        self.follower = Follower(app, self.hub)
+        engine = server.eio
+        if async_mode() == "eventlet":
+            engine._async = {**engine._async, "websocket": WebSocketServer}
+        EngineSocket.on_malformed = self.hub.malformed
+        engine.on("connect", self._opened)
+        engine.on("message", self._received)
+        engine.on("disconnect", self._closed)
+
+    # -- requests -----------------------------------------------------------------------------------------------------
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        path = environ["PATH_INFO"]
+        if path not in PROBES:
+            self.hub.last_call = time.monotonic()
+        if path.rstrip("/") not in PATHS:
+            answered: Iterable[bytes] = self.inner(environ, start_response)
+            return answered
+        request = Request(environ)
+        identifier = request_id(request.headers)
+        stamped = self._stamped(start_response, identifier)
+        if (redirect := to_https(self.app.config, request)) is not None:
+            return redirect(environ, stamped)
+        if "sid" not in request.args and (problem := self._refusal(request)) is not None:
+            with self.app.request_context(environ):
+                g.request_id = identifier
+                return answer(problem)(environ, stamped)
+        # Flask-SocketIO's own middleware does so for its one path.
+        environ["flask.app"] = self.app
+        handled: Iterable[bytes] = self.server.handle_request(environ, stamped)
+        return handled
+
+    def _refusal(self, request: Request) -> Problem | None:
+        """Why no new session may be opened; a client learns it as a failed connection."""
+        if self.hub.closing:
+            return Unavailable("The server is restarting.")
+        if len(self.hub.sessions) >= self.app.config["SOCKETS_TOTAL"]:
+            return Unavailable("The server is full.")
+        whence = network(request.remote_addr)
+        theirs = sum(session.network == whence for session in self.hub.sessions.values())
+        if theirs >= self.app.config["SOCKETS_PER_ADDRESS"] + SLACK:
+            return TooManyRequests("This address has too many connections open.", retry_after=CONNECT_SECONDS)
+        return None
+
+    def _stamped(self, start_response: StartResponse, identifier: str) -> StartResponse:
+        more = [*stamps(self.app.config).items(), ("X-Request-Id", identifier), ("Vary", "Origin")]
+
+        def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
+            names = {name.lower() for name, _ in headers}
+            return start_response(status, headers + [h for h in more if h[0].lower() not in names], *rest)
+
+        return start
+
+    # -- Engine.IO sessions -------------------------------------------------------------------------------------------
+
+    def _opened(self, engine: str, environ: dict[str, Any]) -> None:
+        self.server._handle_eio_connect(engine, environ)
+        self.hub.sessions[engine] = Session(network(environ.get("REMOTE_ADDR")), time.monotonic())
+
+    def _received(self, engine: str, data: Any) -> None:
+        try:
+            self.server._handle_eio_message(engine, data)
+        except Exception:  # noqa: BLE001 - the parser fails in many ways
+            # What the parser refuses, however it does: an event's own faults are caught before they come here.
+            self.hub.malformed(engine)
+
+    def _closed(self, engine: str, reason: str) -> None:
+        try:
+            self.server._handle_eio_disconnect(engine, reason)
+        finally:
+            self.hub.sessions.pop(engine, None)
+            for connection in list(self.hub.connections.of_engine(engine)):
+                self.hub.left(connection)
+
+    # -- beside the requests ------------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Called in the worker once it serves."""
+        committed.connect(self.follower.wake)
+        spawn(self.follower.run)
+        spawn(self._watch)
+        spawn(self._beat)
+        if self.hub.bus.shared.client is not None:
+            spawn(self.hub.bus.listen, self._hear, self._back)
+
+    def shut(self) -> None:
+        """Called when the worker is told to stop: clients learn it at once, and come back to another instance."""
+        self.hub.closing = True
+        for engine in list(self.server.eio.sockets):
+            self.hub.close(engine)
+        self.hub.bus.say("bye")
+        with self.app.app_context():
+            instances.leave(self.hub.id)
+
+    def _hear(self, kind: str, message: dict[str, Any]) -> None:
+        if kind == "wake":
+            self.follower.wake()
+        else:
+            self.hub.hear(kind, message)
+
+    def _back(self) -> None:
+        """Redis is there, for the first time or again: whatever was missed is read, and everybody says who is here."""
+        self.hub.bus.shared.away_until = 0.0
+        self.follower.wake()
+        self.hub.bus.say("hello")
+        self.hub.introduce()
+
+    def _watch(self) -> None:
+        """Clocks: tokens that end, sessions that never log in, people who went, processes that fell silent."""
+        while True:
+            time.sleep(TICK_SECONDS)
+            try:
+                self._look_at_clocks()
+            except Exception as error:  # noqa: BLE001 - the clocks go on
+                log.warning("the clocks could not be looked at: %s", type(error).__name__)
+
+    def _look_at_clocks(self) -> None:
+        now, moment = time.time(), time.monotonic()
+        for connection in self.hub.connections:
+            if connection.expires_at <= now:
+                self.hub.silence(connection)
+        for engine, session in list(self.hub.sessions.items()):
+            if session.alone_since is not None and session.alone_since + CONNECT_SECONDS <= moment:
+                self.hub.close(engine)
+        self.hub.leave_those_who_went()
+        self.hub.presence.forget_the_silent()
+
+    def _beat(self) -> None:
+        """The heartbeat and the sweep; both pause while nobody is there, so that a sleeping database stays asleep."""
+        swept_at = time.monotonic() - SWEEP_SECONDS * random.random()  # noqa: S311 - spreads the instances, hides nothing
+        renewed_at = 0.0
+        while not self.hub.closing:
+            try:
+                self.hub.introduce()
+                if time.monotonic() >= renewed_at + RENEW_SECONDS:
+                    renewed_at = time.monotonic()
+                    self.hub.caps.renew()
+                if self.follower.awake():
+                    with self.app.app_context():
+                        instances.beat(self.hub.id)
+                        if time.monotonic() >= swept_at + SWEEP_SECONDS:
+                            swept_at = time.monotonic()
+                            sweep()
+            except Exception as error:  # noqa: BLE001 - the heart goes on
+                log.warning("no heartbeat: %s", type(error).__name__)
+            time.sleep(HELLO_SECONDS)

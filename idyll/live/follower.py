@@ -1,0 +1,105 @@
+"""Follows the log of events, and sends each to those of this process's sockets who may see it now.
+
+The log is the only way from a change to a socket: a process that was killed between its commit and its word to the
+others has written the event, and whoever reads next sends it.
+"""
+
+import logging
+import threading
+import time
+from typing import Any
+
+from flask import Flask
+
+from ..auth.tokens import rights_of
+from ..database import release
+from ..events import service as events
+from ..events.service import LogState
+from .hub import Hub
+from .recipients import Recipients
+
+log = logging.getLogger(__name__)
+TICK_SECONDS = 0.5
+SLEEP_AFTER = 60.0  # seconds without a socket or a call, after which the database is left alone
+SESSIONS_A_TICK = 500
+BATCH = 500
+
+
+class Follower:
+    def __init__(self, app: Flask, hub: Hub) -> None:
+        self.app = app
+        self.hub = hub
+        self.woken = threading.Event()
+        self.known = (0, 0)
+        self.position = 0
+        self.turn = 0
+        self.failing = False
+
+    def wake(self, *_: object) -> None:
+        self.woken.set()
+
+    def awake(self) -> bool:
+        """Somebody may be interested: otherwise a database that sleeps when nobody asks can do so."""
+        return len(self.hub.connections) > 0 or time.monotonic() < self.hub.last_call + SLEEP_AFTER
+
+    def run(self) -> None:
+        checked_at = 0.0
+        while True:
+            self.woken.wait(TICK_SECONDS)
+            self.woken.clear()
+            if not self.awake():
+                continue
+            full = time.monotonic() >= checked_at + TICK_SECONDS
+            if full:
+                checked_at = time.monotonic()
+            try:
+                with self.app.app_context():
+                    self.step(look_at_rights=full)
+                self.failing = False
+            except Exception as error:  # noqa: BLE001 - the following goes on
+                # Said once: it will fail each half second for as long as the database is away.
+                (log.debug if self.failing else log.error)("the log can't be followed: %s", type(error).__name__)
+                self.failing = True
+
+    def step(self, *, look_at_rights: bool) -> None:
+        """Everything committed until now: rights first, then events."""
+        state = events.state()
+        if state.waiting:
+            events.seal()
+            state = events.state()
+        if (state.sealed, state.rights) != self.known:
+            self.known = (state.sealed, state.rights)
+            self.hub.bus.say("wake")
+        self._look_at_rights(state, some=look_at_rights)
+        self._tell(state)
+
+    def _look_at_rights(self, state: LogState, *, some: bool) -> None:
+        everybody = list(self.hub.connections)
+        asked = [connection for connection in everybody if connection.as_of < state.rights]
+        if some and everybody and not asked:
+            # Whatever changed a row without saying so is found all the same, in turn.
+            start = self.turn % len(everybody)
+            asked = (everybody + everybody)[start : start + min(SESSIONS_A_TICK, len(everybody))]
+            self.turn = start + len(asked)
+        if asked:
+            self.hub.set_rights(asked, rights_of(connection.actor for connection in asked))
+
+    def _tell(self, state: LogState) -> None:
+        if not self.hub.connections:
+            self.position = state.sealed
+        oldest = min((connection.start for connection in self.hub.connections), default=state.sealed)
+        # After a pause there may be much that nobody here was there for.
+        self.position = max(self.position, oldest)
+        while self.position < state.sealed:
+            rows = events.between(self.position, state.sealed, BATCH)
+            recipients = Recipients(self.hub.connections, rows)
+            # Nothing is read while it is sent: the connection is better used elsewhere.
+            release()
+            for row in rows:
+                self.hub.emit(row.name, with_event_id(row), recipients.of(row))
+            self.position = rows[-1].position if len(rows) == BATCH else state.sealed
+
+
+def with_event_id(row: Any) -> str:
+    more = f'"eventId":"{events.event_id(row.position)}"}}'
+    return f"{row.data[:-1]},{more}" if row.data != "{}" else f"{{{more}"

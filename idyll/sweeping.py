@@ -1,0 +1,14 @@
+"""What is kept for a while and then deleted: each server does it once an hour, and `flask sweep` at once."""
+
+from . import idempotency
+from .auth import service as auth
+from .events import service as events
+
+
+def sweep() -> dict[str, int]:
+    """Deletes in small steps what is older than its time; gives how many of each."""
+    return {
+        "Events": events.sweep(),
+        "Stored answers": idempotency.sweep(),
+        "Sessions": auth.sweep(),
+    }
