@@ -214,17 +214,18 @@ def engine_options(url: URL) -> dict[str, Any]:
     if url.get_backend_name() == "sqlite":
         # isolation_level None: idyll.database begins transactions itself (BEGIN IMMEDIATE).
         connect = {"timeout": 5, "isolation_level": None, "check_same_thread": False}
-        return {"connect_args": connect, "hide_parameters": True}
+        return {"connect_args": connect, "hide_parameters": True, "pool_reset_on_return": None}
     options: dict[str, Any] = {
         "hide_parameters": True,  # rows stand in them, and tracebacks go to logs
         "pool_size": 10,
         "max_overflow": 5,
         "pool_timeout": 5,
+        "pool_reset_on_return": None,  # idyll.database does it, and only where there is something to reset
         "pool_recycle": 280,  # Neon suspends after 300 s without queries
     }
     if url.get_backend_name() == "postgresql":
         if url.port == 6543:  # noqa: PLR2004 - Supabase's transaction mode: the pooler pools, so must not we
-            options = {"poolclass": NullPool, "hide_parameters": True}
+            options = {"poolclass": NullPool, "hide_parameters": True, "pool_reset_on_return": None}
         options["connect_args"] = {
             "connect_timeout": 5,
             "keepalives_idle": 30,
@@ -233,8 +234,7 @@ def engine_options(url: URL) -> dict[str, Any]:
             "tcp_user_timeout": 20_000,
         }
     else:
-        options["connect_args"] = {"connect_timeout": 5, "read_timeout": 30, "write_timeout": 30}
-        options["isolation_level"] = "READ COMMITTED"
+        options["connect_args"] = {"connect_timeout": 5, "read_timeout": 30, "write_timeout": 30, "autocommit": True}
     return options
 
 

@@ -3,7 +3,8 @@
 import logging
 from typing import Any
 
-from flask import Flask
+from flask import Flask, Request
+from flask.sessions import NullSession, SessionInterface
 
 from . import blueprints, cli, database, docs, errors, headers, health, limits, openapi, reports, shared, sockets
 from .applications.routes import bp as applications
@@ -12,7 +13,7 @@ from .auth.routes import bp as auth
 from .chat import sockets as chat_sockets  # noqa: F401 - its handlers register themselves
 from .chat.routes import bp as chat
 from .events.routes import bp as events
-from .extensions import api, cors, db, jwt, migrate
+from .extensions import api, db, jwt, migrate
 from .live import door
 from .meetings.routes import bp as meetings
 from .notifications.routes import bp as notifications
@@ -34,13 +35,23 @@ RESOURCES: list[blueprints.Blueprint] = [
     audit,
     events,
 ]
-ASKED = ["Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "X-Request-Id"]
-SHOWN = ["ETag", "Link", "Retry-After", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "X-Request-Id"]
+
+
+class NoSessions(SessionInterface):
+    def open_session(self, app: Flask, request: Request) -> NullSession:  # noqa: ARG002 - Flask calls it so
+        return NullSession()
+
+
+class Application(Flask):
+    """Flask without what this API never uses and every request pays for: coroutines and cookie sessions."""
+
+    session_interface = NoSessions()
+    ensure_sync = staticmethod(lambda view: view)  # type: ignore[assignment]  # every view is a plain function
 
 
 def create_app(config: dict[str, Any]) -> Flask:
     """The application; `config` comes from config.load()."""
-    app = Flask(__name__, static_folder=None)
+    app = Application(__name__, static_folder=None)
     app.config.update(config)
     app.url_map.merge_slashes = False  # its redirect would name the Host that the client sent
     logging.basicConfig(level=config["LOG_LEVEL"].upper(), format="%(levelname)s %(name)s: %(message)s")
@@ -48,14 +59,6 @@ def create_app(config: dict[str, Any]) -> Flask:
     db.init_app(app)
     migrate.init_app(app, db, directory=str(health.MIGRATIONS), render_as_batch=True, compare_type=True)
     jwt.init_app(app)
-    cors.init_app(
-        app,
-        origins=config["CORS_ORIGINS"],
-        allow_headers=ASKED,
-        expose_headers=[*SHOWN, "Idempotency-Replayed"],
-        always_send=False,
-        max_age=600,
-    )
     # The door before the headers: what a proxy says of the caller holds for sockets too.
     for part in (reports, database, shared, door, sockets, headers, limits, health, openapi, docs, cli):
         part.init_app(app)

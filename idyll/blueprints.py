@@ -29,6 +29,8 @@ from .permissions import Person, is_member
 View = Callable[..., Any]
 Rule = Callable[[Person], bool]
 _pages: dict[type[Schema], type[Schema]] = {}
+MAX_KEPT_QUERY, MAX_KEPT_QUERIES = 300, 2000
+_queries: dict[tuple[Any, bytes], dict[str, Any]] = {}
 
 
 def current_user() -> Actor:
@@ -48,6 +50,17 @@ class Parser(FlaskParser):
 
     DEFAULT_UNKNOWN_BY_LOCATION: dict[str, str | None] = {"json": None, "query": None}  # noqa: RUF012 - webargs' way
 
+    def parse(self, argmap: Any, *args: Any, **kwargs: Any) -> Any:
+        """A query that was sent before in these very words means the same: clients ask for the same few lists."""
+        sent = request.query_string
+        if kwargs.get("location") != "query" or len(sent) > MAX_KEPT_QUERY:
+            return super().parse(argmap, *args, **kwargs)
+        if (known := _queries.get((argmap, sent))) is None:
+            if len(_queries) >= MAX_KEPT_QUERIES:
+                _queries.clear()
+            known = _queries[argmap, sent] = super().parse(argmap, *args, **kwargs)
+        return dict(known)
+
     def load_json(self, req: Request, schema: ma.Schema) -> Any:  # noqa: ARG002 - webargs calls it so
         body = idempotency.sent_body()
         if not body:
@@ -61,17 +74,17 @@ class Parser(FlaskParser):
         raise Invalid(errors=flat(messages))
 
 
-def refuse_unknown(view: View) -> None:
+def refuse_unknown(takes: frozenset[str]) -> None:
     """What a route without a query or a body gets of one all the same, and a query parameter that comes twice."""
-    taken = {part["in"] for part in getattr(view, "_apidoc", {}).get("arguments", {}).get("parameters", ())}
     errors: Errors = {}
-    for name, values in request.args.lists():
-        if "query" not in taken:
-            errors[name] = ["Unknown field."]
-        elif len(values) > 1:
-            errors[name] = ["Sent more than once."]
+    if request.query_string:
+        for name, values in request.args.lists():
+            if "query" not in takes:
+                errors[name] = ["Unknown field."]
+            elif len(values) > 1:
+                errors[name] = ["Sent more than once."]
     # Some clients send their refresh token along when they log out; it does no harm.
-    if "json" not in taken and request.blueprint != "auth" and (body := idempotency.sent_body()):
+    if "json" not in takes and request.blueprint != "auth" and (body := idempotency.sent_body()):
         sent = strict_json.loads(body)
         names = sent if isinstance(sent, dict) else ["body"]
         errors |= {name: ["Unknown field."] for name in names}
@@ -117,12 +130,14 @@ class Blueprint(flask_smorest.Blueprint):
 
     def _gated(self, view: View) -> View:
         marks: dict[str, Any] = getattr(view, "_gate", {})
+        documented = getattr(view, "_apidoc", {}).get("arguments", {}).get("parameters", ())
+        takes = frozenset(part["in"] for part in documented)
         name = self.name
 
         @wraps(view)
         def gate(*args: Any, **kwargs: Any) -> Any:
             if marks.get("public"):
-                refuse_unknown(view)
+                refuse_unknown(takes)
                 if limit := marks["limit"]:
                     # By blueprint and view: a flood of applications must not shut the door to log-ins.
                     spend(f"{name}.{view.__name__}", current_app.config[limit], network(request.remote_addr))
@@ -138,7 +153,7 @@ class Blueprint(flask_smorest.Blueprint):
             rule: Rule | None = marks.get("rule")
             if rule is not None and not rule(user):
                 raise Forbidden
-            refuse_unknown(view)
+            refuse_unknown(takes)
             if request.method == "POST" and name != "auth":
                 return idempotency.run(user, lambda: view(*args, **kwargs))
             return view(*args, **kwargs)
@@ -224,6 +239,8 @@ def respond(body: str, status: int = 200) -> Response:
     response = Response(body, status=status, content_type="application/json")
     if request.method in ("GET", "HEAD"):
         response.headers["ETag"] = tag = etag(body)
+        # Kept by the client, but asked for again each time: an ETag answers 304.
+        response.headers["Cache-Control"] = "private, no-cache"
         asked = request.headers.get("If-None-Match")
         if asked and (asked.strip() == "*" or tag in [one.strip().removeprefix("W/") for one in asked.split(",")]):
             response.status_code = HTTPStatus.NOT_MODIFIED

@@ -3,18 +3,25 @@
 import logging
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from flask import Flask, g
-from sqlalchemy import Connection, Engine, Executable, Result, event
+from psycopg2 import STRING
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE, new_type, register_type
+from pymysql.constants import SERVER_STATUS
+from sqlalchemy import Connection, Engine, Executable, event
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, PoolResetState
 
 from .concurrency import patient_postgres
 from .extensions import db
+from .reading import Rows, planned
 
 log = logging.getLogger(__name__)
 IDLE_SECONDS = 1.0
+UUID_OID = 2950
+UUID_AS_TEXT = new_type((UUID_OID,), "UUID_AS_TEXT", STRING)
 # One writer at a time on SQLite: waiting for its file lock happens in C and would stall every greenlet.
 sqlite_writer = threading.Lock()
 
@@ -31,6 +38,7 @@ SESSION_SETTINGS = {
         "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ONLY_FULL_GROUP_BY'",
         "SET SESSION innodb_lock_wait_timeout = 5",
         "SET SESSION time_zone = '+00:00'",
+        "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
     ),
     "sqlite": (
         "PRAGMA journal_mode = WAL",
@@ -40,6 +48,42 @@ SESSION_SETTINGS = {
         "PRAGMA recursive_triggers = ON",
     ),
 }
+
+
+def _begin_on_postgresql(connection: Connection) -> None:
+    driver: Any = connection.connection.dbapi_connection
+    driver.autocommit = False  # its own BEGIN then goes before the first statement
+
+
+def _rest_on_postgresql(connection: Any) -> None:
+    if connection.info.transaction_status != TRANSACTION_STATUS_IDLE:
+        connection.rollback()
+    connection.autocommit = True
+
+
+def _rest_on_mysql(connection: Any) -> None:
+    if connection.server_status & SERVER_STATUS.SERVER_STATUS_IN_TRANS:
+        connection.rollback()
+
+
+def _rest_on_sqlite(connection: Any) -> None:
+    if connection.in_transaction:
+        connection.rollback()
+
+
+BEGIN: dict[str, Callable[[Connection], Any]] = {
+    "postgresql": _begin_on_postgresql,
+    "mysql": lambda connection: connection.exec_driver_sql("BEGIN"),
+    # A deferred transaction that turns to writing fails at once when another one wrote meanwhile.
+    "sqlite": lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"),
+}
+REST: dict[str, Callable[[Any], None]] = {
+    "postgresql": _rest_on_postgresql,
+    "mysql": _rest_on_mysql,
+    "sqlite": _rest_on_sqlite,
+}
+for table in (BEGIN, REST):
+    table["mariadb"] = table["mysql"]  # type: ignore[index]  # each keeps its own kind
 
 
 def init_app(app: Flask) -> None:
@@ -62,14 +106,23 @@ def prepare(engine: Engine) -> None:
             cursor.execute(statement)
         cursor.close()
         connection.commit()
+        if engine.dialect.name == "postgresql":
+            # As text: that is what ids are here, and making objects of them costs more than reading the page.
+            register_type(UUID_AS_TEXT, connection)
+            connection.autocommit = True
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        # Connections rest in autocommit, so that reading costs no BEGIN and no ROLLBACK.
+        if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+            BEGIN[engine.dialect.name](connection)
+
+    @event.listens_for(engine, "reset")
+    def rest(connection: Any, entry: ConnectionPoolEntry, state: PoolResetState) -> None:  # noqa: ARG001 - SQLAlchemy calls it so
+        if not state.terminate_only:
+            REST[engine.dialect.name](connection)
 
     if engine.dialect.name == "sqlite":
-        # A deferred transaction that turns to writing fails at once when another one wrote meanwhile.
-        @event.listens_for(engine, "begin")
-        def begin_immediate(connection: Connection) -> None:
-            if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
-
         return
 
     @event.listens_for(engine, "checkin")
@@ -87,29 +140,50 @@ def prepare(engine: Engine) -> None:
                 raise InvalidatePoolError from error
 
 
-def execute(statement: Executable, parameters: Any = None) -> Result[Any]:
-    """Runs a statement: in the open transaction if there is one, else without one (no BEGIN, no ROLLBACK)."""
+def execute(statement: Executable, parameters: Any = None) -> Any:
+    """Runs a statement: in the open transaction if there is one, else in autocommit (no BEGIN, no ROLLBACK)."""
     if in_transaction():
         return db.session.execute(statement, parameters)
-    return reader().execute(statement, parameters)
+    engine = db.engine
+    plan, text, bound = planned(statement, parameters, engine.dialect, engine._compiled_cache)
+    connection = reader()
+    try:
+        cursor = connection.cursor()
+        cursor.execute(text, bound)
+        found = cursor.fetchall()
+        cursor.close()
+    except BaseException as error:
+        _give_up(connection, error)
+        raise
+    return Rows(plan.shaped(found))
+
+
+def _give_up(connection: PoolProxiedConnection, error: BaseException) -> None:
+    """After a failure: raises the driver's error as SQLAlchemy's, and keeps no connection that may be broken."""
+    g.pop("reader", None)
+    dialect = db.engine.dialect
+    if not isinstance(error, dialect.loaded_dbapi.Error):
+        connection.invalidate()  # cut off in the middle of an answer
+        raise error
+    lost = dialect.is_disconnect(error, connection, None)
+    if lost:
+        connection.invalidate(error)
+    else:
+        connection.close()
+    raise DBAPIError.instance(
+        "", None, error, dialect.loaded_dbapi.Error, connection_invalidated=lost, dialect=dialect, hide_parameters=True
+    ) from error
 
 
 def in_transaction() -> bool:
     return "transaction" in g
 
 
-def reader() -> Connection:
-    """The connection that this request reads through, in AUTOCOMMIT; returned to the pool at the request's end."""
+def reader() -> PoolProxiedConnection:
+    """The connection that this request reads through, in autocommit; returned to the pool at the request's end."""
     if "reader" not in g:
-        connection = db.engine.connect()
-        try:
-            # A round trip on MySQL, outside of what SQLAlchemy guards: the driver's own error would come out.
-            g.reader = connection.execution_options(isolation_level="AUTOCOMMIT")
-        except connection.dialect.dbapi.Error as error:  # type: ignore[union-attr]  # as above
-            connection.invalidate(error)
-            connection.close()
-            raise DBAPIError("autocommit", None, error, connection_invalidated=True) from error
-    found: Connection = g.reader
+        g.reader = db.engine.raw_connection()
+    found: PoolProxiedConnection = g.reader
     return found
 
 

@@ -9,7 +9,8 @@ from flask import current_app
 from sqlalchemy import Dialect, func, make_url, select, text
 
 from . import health
-from .database import execute, reader
+from .database import execute
+from .extensions import db
 from .live import instances
 from .users.models import User
 from .users.roles import Role
@@ -69,7 +70,7 @@ def _address() -> str:
 
 
 def _dialect() -> Dialect:
-    return reader().dialect
+    return db.engine.dialect
 
 
 def _version() -> str:

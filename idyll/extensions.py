@@ -3,7 +3,6 @@
 from datetime import date, datetime
 from typing import Any
 
-from flask_cors import CORS
 from flask_jwt_extended import JWTManager
 from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
@@ -50,7 +49,6 @@ db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False, "a
 Model: Any = db.Model
 migrate = Migrate()
 jwt = JWTManager()
-cors = CORS()
 socketio = SocketIO()
 # Counts and keeps; when to count is said in limits.py, so that its hooks don't run on every request.
 limiter = Limiter(get_remote_address)

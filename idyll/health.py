@@ -10,7 +10,8 @@ from alembic.script import ScriptDirectory
 from flask import Blueprint, Flask, Response, current_app
 from sqlalchemy.exc import SQLAlchemyError
 
-from .database import reader, release
+from .database import release
+from .extensions import db
 from .live import instances
 
 MIGRATIONS = Path(__file__).parent.parent / "migrations"
@@ -55,12 +56,12 @@ def check() -> dict[str, str]:
 
 
 def _schema() -> str:
+    release()
     try:
-        connection = reader()
-        connection.exec_driver_sql("SELECT 1")
-        revision = MigrationContext.configure(connection).get_current_revision()
+        with db.engine.connect() as connection:
+            connection.exec_driver_sql("SELECT 1")
+            revision = MigrationContext.configure(connection).get_current_revision()
     except SQLAlchemyError:
-        release()
         return "unreachable"
     if revision == current_app.extensions["schema_head"]:
         return "ok"

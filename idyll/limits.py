@@ -10,7 +10,7 @@ import time
 from collections import deque
 from typing import Any, NoReturn
 
-from flask import Flask, current_app, g
+from flask import Flask, current_app, request
 from limits.storage import Storage
 from redis import RedisError
 
@@ -86,7 +86,7 @@ def spend(name: str, amount: int, key: str) -> None:
         return
     count, resets_at = _count(f"{name}/{key}")
     reset = max(1, round(resets_at - time.time()))
-    g.rate_limit = (amount, max(0, amount - count), reset)
+    request.environ["idyll.rate_limit"] = (amount, max(0, amount - count), reset)
     if count > amount:
         raise TooManyRequests(retry_after=reset)
 

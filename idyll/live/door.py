@@ -12,7 +12,7 @@ from werkzeug.wrappers import Request
 from ..concurrency import WebSocketServer, async_mode, spawn
 from ..errors import Problem, TooManyRequests, Unavailable, answer
 from ..extensions import socketio
-from ..headers import PROBES, request_id, stamps, to_https
+from ..headers import PROBES
 from ..limits import network
 from ..sweeping import sweep
 from ..transactions import committed
@@ -85,17 +85,13 @@ class Door:
             answered: Iterable[bytes] = self.inner(environ, start_response)
             return answered
         request = Request(environ)
-        identifier = request_id(request.headers)
-        stamped = self._stamped(start_response, identifier)
-        if (redirect := to_https(self.app.config, request)) is not None:
-            return redirect(environ, stamped)
         if "sid" not in request.args and (problem := self._refusal(request)) is not None:
             with self.app.request_context(environ):
-                g.request_id = identifier
-                return answer(problem)(environ, stamped)
+                g.request_id = environ["idyll.request_id"]
+                return answer(problem)(environ, start_response)
         # Flask-SocketIO's own middleware does so for its one path.
         environ["flask.app"] = self.app
-        handled: Iterable[bytes] = self.server.handle_request(environ, stamped)
+        handled: Iterable[bytes] = self.server.handle_request(environ, start_response)
         return handled
 
     def _refusal(self, request: Request) -> Problem | None:
@@ -109,15 +105,6 @@ class Door:
         if theirs >= self.app.config["SOCKETS_PER_ADDRESS"] + SLACK:
             return TooManyRequests("This address has too many connections open.", retry_after=CONNECT_SECONDS)
         return None
-
-    def _stamped(self, start_response: StartResponse, identifier: str) -> StartResponse:
-        more = [*stamps(self.app.config).items(), ("X-Request-Id", identifier), ("Vary", "Origin")]
-
-        def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
-            names = {name.lower() for name, _ in headers}
-            return start_response(status, headers + [h for h in more if h[0].lower() not in names], *rest)
-
-        return start
 
     # -- Engine.IO sessions -------------------------------------------------------------------------------------------
 
