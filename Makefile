@@ -1,6 +1,6 @@
 # Two commands do everything on a fresh machine: `make run` and `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-sqlite test-postgresql test-mariadb sure format lint types \
+.PHONY: help setup node run test test-sqlite test-postgresql test-mariadb sure format lint types \
 	openapi coverage migrations-check requirements clean
 
 PYTEST = .venv/bin/pytest -n $(or $(TEST_WORKERS),2) -q
@@ -11,24 +11,28 @@ help: ## This list
 setup: ## Make .venv and install what is needed; the other targets do this themselves
 	@bin/setup
 
+node: setup ## Install the packages of tests/js, and Node.js where there is none; nothing but tests needs them
+	@bin/node
+
 run: setup ## Migrate, fill with demo data and serve on PORT (8000)
 	@exec bin/run
 
 test: setup ## All tests, on SQLite and then on PostgreSQL
 	@command -v valkey-server >/dev/null || bin/packages redis-server || echo "Without it, the tests that need Redis are skipped."
+	@[ -x /usr/sbin/nginx ] || bin/packages nginx-light || echo "Without it, the tests that need nginx are skipped."
 	@$(MAKE) --no-print-directory test-sqlite test-postgresql
 
-test-sqlite: setup ## All tests on SQLite
+test-sqlite: setup node ## All tests on SQLite
 	TEST_DATABASE=sqlite $(PYTEST) $(ARGS)
 
-test-postgresql: setup ## All tests on PostgreSQL
+test-postgresql: setup node ## All tests on PostgreSQL
 	TEST_DATABASE=postgresql $(PYTEST) $(ARGS)
 
 test-mariadb: setup ## The tests that say something about the database, on MariaDB
 	@bin/packages mariadb-server
 	TEST_DATABASE=mariadb $(PYTEST) -m database $(ARGS)
 
-sure: setup ## Everything that CI runs
+sure: setup node ## Everything that CI runs
 	@bin/sure
 
 format: setup ## Rewrite the code in the house's format
@@ -42,10 +46,11 @@ lint: setup ## Check the format and the rules of style
 types: setup ## Check the types
 	.venv/bin/mypy
 
-openapi: setup ## Write docs/openapi.json anew from the code
+openapi: setup ## Write docs/openapi.json and docs/asyncapi.json anew from the code
 	.venv/bin/flask --app wsgi openapi > docs/openapi.json
+	.venv/bin/flask --app wsgi asyncapi > docs/asyncapi.json
 
-coverage: setup ## Branch coverage of the tests on SQLite and PostgreSQL together
+coverage: setup node ## Branch coverage of the tests on SQLite and PostgreSQL together
 	rm -f .coverage .coverage.*
 	TEST_DATABASE=sqlite COVERAGE_FILE=.coverage.sqlite $(PYTEST) --cov --cov-report= --cov-fail-under=0
 	TEST_DATABASE=postgresql COVERAGE_FILE=.coverage.postgresql $(PYTEST) --cov --cov-report= --cov-fail-under=0
@@ -61,5 +66,5 @@ requirements: setup ## Compile requirements*.txt from requirements*.in; UPGRADE=
 	bin/requirements $(if $(UPGRADE),--upgrade)
 
 clean: ## Remove what tools and runs have made, the development database too
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* instance
+	rm -rf .venv tests/js/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* instance
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -15,8 +15,9 @@ from answers import check_answer
 from flask import Flask
 from flask.testing import FlaskClient
 from flask_migrate import upgrade
+from messages import check_log
 from servers import available, mariadb_url, postgres_url, start_servers, stop_servers
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import create_engine, make_url, select, text
 from werkzeug.test import TestResponse
 
 from config import load
@@ -24,6 +25,7 @@ from idyll import create_app
 from idyll.actor import Actor
 from idyll.auth import passwords
 from idyll.auth.service import Caller, open_session
+from idyll.events.models import Event
 from idyll.extensions import db
 from idyll.limits import forget_counts
 from idyll.shapes import parsed
@@ -36,6 +38,8 @@ PASSWORD = "four-minutes-of-film"
 # Fast: what a hash costs in production is bench's to measure and test_passwords' to check.
 CHEAP_HASH = "scrypt:1024:8:1"
 KEPT_TABLES = ("alembic_version", "counters")
+
+pytest_plugins = ["live"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -102,18 +106,27 @@ def app(database_url: str) -> Flask:
 
 
 @pytest.fixture(autouse=True)
-def _empty(request: pytest.FixtureRequest) -> None:
-    """Empty tables, unless the test does without the app."""
-    if "app" in request.fixturenames:
-        app = request.getfixturevalue("app")
-        with app.app_context():
-            empty_tables()
-        forget_counts()
+def _empty(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Empty tables, unless the test does without the app; at its end the events that it caused are looked at."""
+    if "app" not in request.fixturenames:
+        yield
+        return
+    app = request.getfixturevalue("app")
+    with app.app_context():
+        empty_tables()
+    forget_counts()
+    yield
+    with app.app_context():
+        check_log(db.session.execute(select(Event.name, Event.data)))
 
 
-def empty_tables() -> None:
-    """Deletes every row, frozen ones too: as the database's owner, round the triggers that bind the app."""
-    tables = [table.name for table in reversed(db.metadata.sorted_tables) if table.name not in KEPT_TABLES]
+def empty_tables(*, while_running: bool = False) -> None:
+    """Deletes every row, frozen ones too: as the database's owner, round the triggers that bind the app.
+
+    What a running application goes by stays: the heartbeats of its instances, and its place in the log of events.
+    """
+    kept = {*KEPT_TABLES, *(["instances"] if while_running else [])}
+    tables = [table.name for table in reversed(db.metadata.sorted_tables) if table.name not in kept]
     with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         if DATABASE == "postgresql":
             connection.exec_driver_sql("SET session_replication_role = replica")
@@ -136,7 +149,8 @@ def empty_tables() -> None:
             for _, sql in triggers:
                 connection.exec_driver_sql(sql)
             connection.exec_driver_sql("PRAGMA foreign_keys = ON")
-        connection.exec_driver_sql("UPDATE counters SET value = 0")
+        if not while_running:
+            connection.exec_driver_sql("UPDATE counters SET value = 0")
 
 
 # -- people ----------------------------------------------------------------------------------------------------------

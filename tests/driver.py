@@ -7,6 +7,7 @@ from base64 import b64encode
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
@@ -18,6 +19,31 @@ Listener = Callable[[str, str, float, str], None]
 
 class NoAck(AssertionError):
     """The server didn't acknowledge in time, or the socket was gone."""
+
+
+class Refused(Exception):
+    """A `connect_error`: its message and data, or what answered a handshake by long polling."""
+
+    def __init__(self, message: str, data: Any, status: int | None, body: str | None) -> None:
+        super().__init__(message, data, status, body)
+        self.message, self.data, self.status, self.body = message, data, status, body
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What a client received, and when by `time.monotonic()`. The data may be shared: don't change it."""
+
+    name: str
+    data: Any
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """The end of a connection."""
+
+    reason: str
+    at: float
 
 
 class Driver:
@@ -34,7 +60,7 @@ class Driver:
         )
         self._numbers = count(1)
         self._listeners: dict[str, Listener] = {}
-        self._answers: dict[str, Future[Any]] = {}
+        self._answers: dict[str, tuple[Future[Any], Callable[[Any], None]]] = {}
         self._writing = threading.Lock()
         self._reader = threading.Thread(target=self._read, name="driver", daemon=True)
         self._reader.start()
@@ -55,11 +81,11 @@ class Driver:
             self.process.stdin.write(line + "\n")
             self.process.stdin.flush()
 
-    def ask(self, do: str, client: str, **more: Any) -> Future[Any]:
-        """The future has what is answered, or `NoAck`."""
+    def ask(self, do: str, client: str, check: Callable[[Any], None] = lambda answer: None, **more: Any) -> Future[Any]:
+        """The future has what is answered, or `NoAck`; `check` sees the answer first."""
         key = str(next(self._numbers))
         answer: Future[Any] = Future()
-        self._answers[key] = answer
+        self._answers[key] = answer, check
         self.tell(do, client, id=key, **more)
         if self.process.poll() is not None:
             self._give_up()
@@ -89,18 +115,20 @@ class Driver:
         self._give_up()
 
     def _answered(self, key: str, told: dict[str, Any]) -> None:
-        answer = self._answers.pop(key)
+        answer, check = self._answers.pop(key)
         if told["error"]:
             answer.set_exception(NoAck(told["error"]))
         elif len(told["answers"]) > 1:
             answer.set_exception(AssertionError(f"acknowledged with several values: {told['answers']}"))
         else:
-            answer.set_result(told["answers"][0] if told["answers"] else None)
+            value = told["answers"][0] if told["answers"] else None
+            check(value)
+            answer.set_result(value)
 
     def _give_up(self) -> None:
         while self._answers:
             with suppress(KeyError):
-                self._answers.popitem()[1].set_exception(NoAck("the Node.js process ended"))
+                self._answers.popitem()[1][0].set_exception(NoAck("the Node.js process ended"))
 
 
 def _bytes(value: object) -> dict[str, str]:

@@ -54,7 +54,7 @@ class _Started:
         )
 
     def run(
-        self, command: list[str], *, log: Path, stop: str = "KILL", group: bool = False, **kwargs
+        self, command: list[str], *, log: Path, stop: str = "KILL", with_children: bool = False, **kwargs
     ) -> subprocess.Popen[bytes]:
         with log.open("ab") as output:
             process = subprocess.Popen(
@@ -67,7 +67,7 @@ class _Started:
             )
         self.processes.append(process)
         assert self.reaper.stdin
-        self.reaper.stdin.write(f"{stop} {'-' if group else ''}{process.pid}\n".encode())
+        self.reaper.stdin.write(f"{stop} {'-' if with_children else ''}{process.pid}\n".encode())
         self.reaper.stdin.flush()
         return process
 
@@ -359,7 +359,7 @@ def start_app(env: dict[str, str], port: int = 0, *, command: str = "", folder: 
         # exec: the signal of stop() must reach gunicorn, not a shell around it.
         ["sh", "-c", f"exec {command or web_command()}"],
         log=log,
-        group=True,
+        with_children=True,
         cwd=folder,
         env={
             **os.environ,

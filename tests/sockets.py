@@ -2,39 +2,14 @@
 
 import json
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
-from functools import lru_cache
+from contextlib import contextmanager
+from functools import lru_cache, partial
 from typing import Any, Self
 
-from driver import Driver
-from messages import check_message
-
-
-class Refused(Exception):
-    """A `connect_error`: its message and data, or what answered a handshake by long polling."""
-
-    def __init__(self, message: str, data: Any, status: int | None, body: str | None) -> None:
-        super().__init__(message, data, status, body)
-        self.message, self.data, self.status, self.body = message, data, status, body
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """What a client received, and when by `time.monotonic()`. The data may be shared: don't change it."""
-
-    name: str
-    data: Any
-    at: float
-
-
-@dataclass(frozen=True, slots=True)
-class Gone:
-    """The end of a connection."""
-
-    reason: str
-    at: float
+from driver import Driver, Event, Gone, Refused
+from messages import check_ack, check_message
 
 
 class Client:
@@ -60,13 +35,16 @@ class Client:
     def emit(self, event: str, *payload: Any, ack: bool = True, timeout: float = 10) -> Any:
         """The acknowledgement, or None without `ack`. Raises `NoAck`."""
         if ack:
-            return self.send(event, *payload, timeout=timeout).result(timeout + 10)
+            answer = self.send(event, *payload, timeout=timeout).result(timeout + 10)
+            self._clients.raise_faults()
+            return answer
         self._driver.tell("emit", self.name, id=None, event=event, payload=payload)
         return None
 
     def send(self, event: str, *payload: Any, timeout: float = 10) -> Future[Any]:
         """Like `emit`, without waiting: the future has the acknowledgement."""
-        return self._driver.ask("emit", self.name, event=event, payload=payload, timeout=timeout * 1000)
+        checked = partial(self._checked_ack, event)
+        return self._driver.ask("emit", self.name, checked, event=event, payload=payload, timeout=timeout * 1000)
 
     # -- hearing
 
@@ -174,7 +152,7 @@ class Client:
     # -- inside
 
     def _until(self, done: Callable[[], object], timeout: float, otherwise: str) -> None:
-        came = self._changed.wait_for(lambda: done() or self._clients.faults, timeout)
+        came = self._changed.wait_for(lambda: self._clients.faults or done(), timeout)
         self._clients.raise_faults()
         if not came or not done():
             last = "\n".join(f"  {event.name} {event.data}" for event in self._events[-20:]) or "  nothing"
@@ -182,15 +160,24 @@ class Client:
             state = "connected" if self.is_connected else f"not connected, {ends=}, {refusals=}"
             raise AssertionError(f"{otherwise} in {timeout} s. {self.label} is {state} and received:\n{last}")
 
+    def _checked_ack(self, event: str, answer: Any) -> None:
+        with self._noted(f"the acknowledgement of {event}", answer):
+            check_ack(event, answer)
+
+    @contextmanager
+    def _noted(self, what: str, received: Any) -> Iterator[None]:
+        """In the driver's thread nobody would see an error: the test hears of it, and the thread goes on."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - whatever it is
+            self._clients.faults.append(f"{self.label}: {what} is not as promised: {error}\n{received}")
+
     def receive(self, kind: str, name: str, at: float, text: str) -> None:
         """Called by the driver's thread."""
         told: Any = None
         if kind == "event":
-            try:
+            with self._noted(name, text):
                 told = _checked(name, text)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the test hears of it, and the thread goes on
-                self._clients.faults.append(f"{self.label} received a {name} that is not as promised: {error}\n{text}")
-                told = json.loads(text)
         else:
             told = json.loads(text)
         with self._changed:

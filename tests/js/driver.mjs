@@ -20,9 +20,10 @@ function tell(client, kind, name, content) {
 
 function open({ client, url, namespace, auth, options }) {
   // Asked for at every connect, so a token that the test replaced is sent with the next one.
-  const given = auth === null ? {} : { auth: (send) => send(clients.get(client).auth) };
-  const socket = io(url + namespace, { forceNew: true, ...options, ...given });
-  clients.set(client, { socket, auth });
+  const held = { auth };
+  clients.set(client, held);
+  const given = auth === null ? {} : { auth: (send) => send(held.auth) };
+  const socket = (held.socket = io(url + namespace, { forceNew: true, ...options, ...given }));
   socket.onAny((name, ...payload) => tell(client, "event", name, payload));
   socket.on("connect", () => tell(client, "connect", "", { id: socket.id }));
   socket.on("disconnect", (reason) => tell(client, "disconnect", "", { reason }));
@@ -30,8 +31,8 @@ function open({ client, url, namespace, auth, options }) {
     tell(client, "refused", "", {
       message: error.message,
       data: error.data ?? null,
-      // Of a handshake by long polling that was answered with an HTTP error.
-      status: typeof error.description === "number" ? error.description : null,
+      // Of a handshake that was answered with an HTTP error; WebSockets have it in words alone.
+      status: Number(/^\d+$|(?<=response: )\d+$/.exec(error.description?.message ?? error.description)?.[0]) || null,
       body: error.context?.responseText ?? null,
       final: !socket.active || !socket.io.reconnection(),
     }),
