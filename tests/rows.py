@@ -33,6 +33,7 @@ WORDS = {
     ("users", "theme"): "light",
     ("users", "removed_at"): None,
     ("audit", "changes"): '{"name": ["old \\"one\\"", null], "number": [1, 2.5], "allTeam": [true, false]}',
+    ("events", "name"): "task_deleted",
     ("events", "data"): '{"taskId": "x"}',
 }
 

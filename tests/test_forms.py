@@ -3,6 +3,7 @@
 from io import BytesIO
 
 import pytest
+from doors import log_in
 
 pytestmark = pytest.mark.database
 
@@ -22,11 +23,26 @@ def test_blank_fields_of_a_new_thing_take_their_defaults(api, owner, editor, bla
     assert (said["room"], said["clientId"]) == ("team", None)
 
 
+@pytest.mark.parametrize("blank", ["", "  ", None])
+def test_a_blank_field_that_a_new_thing_needs_is_refused(api, owner, blank):
+    for path, needed in (("tasks", ["deadline", "name"]), ("payouts", ["amount", "projectName"])):
+        refused = api.post(f"/api/{path}", owner, dict.fromkeys(needed, blank))
+        assert (refused.status_code, sorted(refused.json["errors"])) == (422, needed)
+
+
+@pytest.mark.parametrize("text", ["\x0b", " \x1f ", "\x85"])
+def test_control_characters_alone_are_no_blank(api, owner, text):
+    task = {"name": "Film", "deadline": "2031-01-01", "description": text, "assignedTo": text}
+    refused = api.post("/api/tasks", owner, task)
+    assert (refused.status_code, sorted(refused.json["errors"])) == (422, ["assignedTo", "description"])
+
+
 def test_a_blank_password_of_a_new_person_asks_for_an_invite_and_blanks_are_a_password(api, owner):
     new = {"email": "n@example.com", "displayName": "N", "role": "", "username": ""}
     assert "invite" in api.post("/api/users", owner, new | {"password": ""}).json
     new |= {"email": "m@example.com"}
     assert "invite" not in api.post("/api/users", owner, new | {"password": " " * 8}).json
+    assert log_in(api, "m@example.com", " " * 8).status_code == 200
 
 
 @pytest.mark.parametrize(("field", "blank"), [("priority", ""), ("priority", None), ("deadline", ""), ("status", "")])

@@ -1,17 +1,45 @@
 """What somebody does while somebody else removes them, resets their password or reads along: nothing slips through."""
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
-from conftest import PASSWORD
+from conftest import PASSWORD, Api
 from doors import log_in, token_of
+from flask import Flask
+from sqlalchemy import event as hooks
+from sqlalchemy import select
 
 from idyll.auth import passwords
 from idyll.events import service as events
+from idyll.events.models import Event
+from idyll.extensions import db
 from idyll.search import words
 
 pytestmark = pytest.mark.database
+
+
+@contextmanager
+def in_between(app: Flask, statement: str, deed: Callable[[], Any]) -> Iterator[list[Future[Any]]]:
+    """What somebody else does just before the first such statement of this thread; what holds them up may end later."""
+    with app.app_context():
+        engine = db.engine
+    here, deeds = threading.current_thread(), []
+
+    def interrupt(_connection: Any, _cursor: Any, running: str, *_: Any) -> None:
+        if running.startswith(statement) and threading.current_thread() is here and not deeds:
+            deeds.append(pool.submit(deed))
+            wait(deeds, timeout=1)  # more than they need where nothing holds them up
+
+    with ThreadPoolExecutor(1) as pool:
+        hooks.listen(engine, "before_cursor_execute", interrupt)
+        try:
+            yield deeds
+        finally:
+            hooks.remove(engine, "before_cursor_execute", interrupt)
 
 
 def test_a_log_in_under_way_does_not_outlive_a_new_password(api, owner, editor, monkeypatch):
@@ -79,6 +107,65 @@ def test_nothing_lands_on_somebody_who_is_being_removed(app, api, owner, people)
         assert [m for m in api.get("/api/meetings", owner).json["data"] if victim.id in m["attendees"]] == []
         payouts = api.get("/api/payouts", owner, query_string={"editorId": victim.id}).json["data"]
         assert {payout["status"] for payout in payouts} <= {"cancelled"}
+
+
+@pytest.mark.only_on("postgresql", "mariadb")
+@pytest.mark.parametrize(
+    ("table", "body", "whom", "left"),
+    [
+        ("tasks", {"name": "Film", "deadline": "2031-01-01"}, "assignedTo", {"assignedTo": None}),
+        ("meetings", {"title": "R", "date": "2031-01-01", "time": "10:00"}, "attendees", {"attendees": []}),
+        ("payouts", {"projectName": "Film", "amount": 1}, "editorId", {"status": "cancelled"}),
+    ],
+)
+def test_a_removal_waits_for_what_is_being_written_for_the_person(app, api, owner, editor, table, body, whom, left):
+    def leave():
+        return Api(app).delete(f"/api/users/{editor.id}", owner).status_code
+
+    sent = body | {whom: [editor.id] if whom == "attendees" else editor.id}
+    with in_between(app, f"INSERT INTO {table} ", leave) as left_by:
+        made = api.post(f"/api/{table}", owner, sent)
+    assert (made.status_code, [one.result() for one in left_by]) == (201, [204])
+    found = api.get(f"/api/{table}/{made.json['id']}", owner).json
+    assert {name: found[name] for name in left} == left
+
+
+@pytest.mark.only_on("postgresql", "mariadb")
+def test_a_deletion_under_way_holds_up_its_own_events_alone(app, api, owner):
+    since = api.get("/api/events", owner).json["lastEventId"]
+    film = {"name": "F", "deadline": "2031-01-01"}
+    first, held, last = (api.post("/api/tasks", owner, film).json["id"] for _ in range(3))
+    with app.app_context():
+        engine = db.engine
+
+    def news():
+        answer = api.get("/api/events", owner, query_string={"since": since})
+        assert answer.status_code == 200
+        return [told["data"]["task"]["id"] for told in answer.json["events"]]
+
+    with engine.begin() as deletion:
+        row = deletion.execute(select(Event.id, Event.position).where(Event.of == held)).one()
+        assert row.position is None
+        deletion.execute(select(Event.id).where(Event.id == row.id).with_for_update())
+        assert news() == [first, last]
+    assert news() == [first, last, held]
+
+
+@pytest.mark.only_on("postgresql", "mariadb")
+def test_two_who_read_at_once_are_told_of_a_task_in_the_order_of_its_changes(app, api, owner):
+    since = api.get("/api/events", owner).json["lastEventId"]
+    task = api.post("/api/tasks", owner, {"name": "F", "deadline": "2031-01-01"}).json["id"]
+
+    def change_and_read():
+        other = Api(app)
+        changed = other.put(f"/api/tasks/{task}", owner, {"name": "G"})
+        return changed.status_code, other.get("/api/events", owner).status_code
+
+    with in_between(app, "UPDATE counters ", change_and_read) as changes:
+        assert api.get("/api/events", owner).status_code == 200
+    assert [one.result() for one in changes] == [(200, 200)]
+    told = api.get("/api/events", owner, query_string={"since": since}).json["events"]
+    assert [event["event"] for event in told] == ["task_created", "task_updated"]
 
 
 @pytest.mark.only_on("postgresql", "mariadb")
