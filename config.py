@@ -8,17 +8,15 @@ import json
 import os
 import re
 import secrets
-import ssl
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import certifi
-from sqlalchemy import URL, make_url
-from sqlalchemy.exc import ArgumentError
-from sqlalchemy.pool import NullPool
+from sqlalchemy import make_url
+
+from idyll.hosts import database_url, engine_options
 
 ROOT = Path(__file__).parent
 INSTANCE = ROOT / "instance"
@@ -28,8 +26,6 @@ SAMPLES = ("change", "secret-key", "example", "sample", "your-", "placeholder", 
 PREVIEWS = re.compile(r"https://\*--([a-z0-9-]+)\.netlify\.app\Z")
 DSN = r"https?://[A-Za-z0-9:]+@[A-Za-z0-9.:-]+(/[\w-]+)*/\d+"
 ORIGIN = re.compile(r"https?://(\[[0-9a-f:]+\]|[a-z0-9.-]+)(:\d{1,5})?\Z")
-# What Supabase and Prisma hang on an address for themselves; a driver refuses to start with it.
-NOT_FOR_DRIVERS = ("pgbouncer", "connection_limit", "pool_timeout", "supa")
 # Promised by the contract, built later: better no start than a promise that isn't kept.
 NOT_YET = ("MAIL_URL", "REQUIRE_TWO_STEP", "PAYOUT_SECOND_APPROVAL_FROM")
 
@@ -160,82 +156,6 @@ def derived(config: Mapping[str, Any]) -> dict[str, Any]:
         "OPENAPI_VERSION": "3.1.0",
         "PROPAGATE_EXCEPTIONS": False,
     }
-
-
-# -- the database's address ----------------------------------------------------------------------------------------
-
-
-def database_url(raw: str) -> URL:
-    """A host's `DATABASE_URL` as SQLAlchemy understands it; used by the app and by migrations. Raises ValueError.
-
-    Hosts hand out `postgres://` and `mysql://`, which SQLAlchemy 2.1 refuses or takes for drivers that aren't there.
-    """
-    try:
-        url = make_url(raw)
-        backend = url.drivername.split("+")[0]
-    except (ArgumentError, ValueError):
-        raise ValueError("not a database address, for example postgresql://user:password@host/name") from None
-    drivers = {
-        "postgres": "postgresql+psycopg2",
-        "postgresql": "postgresql+psycopg2",
-        "mysql": "mysql+pymysql",
-        "mariadb": "mysql+pymysql",
-        "sqlite": "sqlite",
-    }
-    if backend not in drivers:
-        raise ValueError(f"{backend}:// is not known; use postgresql://, mysql:// or sqlite:///")
-    url = url.set(drivername=drivers[backend]).difference_update_query(NOT_FOR_DRIVERS)
-    return _with_pymysql_tls(url) if backend in ("mysql", "mariadb") else url
-
-
-def _with_pymysql_tls(url: URL) -> URL:
-    """PlanetScale's `?ssl={"rejectUnauthorized":true}` and `?sslaccept=strict` in PyMySQL's words.
-
-    Whatever form of TLS was asked for, the certificate and the host's name are verified. Only `ssl_check_hostname`
-    says so: with `ssl_verify_identity`, PyMySQL forgets the `ssl_ca` that SQLAlchemy hands it, and then the name.
-    """
-    query = dict(url.query)
-    asked = [query.pop(name, None) for name in ("ssl", "sslaccept", "ssl-mode", "sslmode", "ssl_mode")]
-    refused = {"false", "disable", "disabled", "0", "off"}
-    own = [query.pop(name, None) for name in ("ssl_verify_cert", "ssl_verify_identity")]
-    if any(a and str(a).lower() not in refused for a in [*asked, *own]) or "ssl_ca" in query:
-        query.setdefault("ssl_ca", _ca_file())
-        query["ssl_check_hostname"] = "true"
-    query.setdefault("charset", "utf8mb4")
-    return url.set(query=query)
-
-
-def _ca_file() -> str:
-    return ssl.get_default_verify_paths().cafile or certifi.where()
-
-
-def engine_options(url: URL) -> dict[str, Any]:
-    """Pool and connection options. A request waits 5 s for a connection, then it is a 503, not a router's time-out."""
-    if url.get_backend_name() == "sqlite":
-        # isolation_level None: idyll.database begins transactions itself (BEGIN IMMEDIATE).
-        connect = {"timeout": 5, "isolation_level": None, "check_same_thread": False}
-        return {"connect_args": connect, "hide_parameters": True, "pool_reset_on_return": None}
-    options: dict[str, Any] = {
-        "hide_parameters": True,  # rows stand in them, and tracebacks go to logs
-        "pool_size": 10,
-        "max_overflow": 5,
-        "pool_timeout": 5,
-        "pool_reset_on_return": None,  # idyll.database does it, and only where there is something to reset
-        "pool_recycle": 280,  # Neon suspends after 300 s without queries
-    }
-    if url.get_backend_name() == "postgresql":
-        if url.port == 6543:  # noqa: PLR2004 - Supabase's transaction mode: the pooler pools, so must not we
-            options = {"poolclass": NullPool, "hide_parameters": True, "pool_reset_on_return": None}
-        options["connect_args"] = {
-            "connect_timeout": 5,
-            "keepalives_idle": 30,
-            "keepalives_interval": 10,
-            "keepalives_count": 3,
-            "tcp_user_timeout": 20_000,
-        }
-    else:
-        options["connect_args"] = {"connect_timeout": 5, "read_timeout": 30, "write_timeout": 30, "autocommit": True}
-    return options
 
 
 # -- single settings -----------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from flask import Flask, g
@@ -14,6 +15,7 @@ from sqlalchemy import Connection, Engine, Executable, event
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, PoolResetState
 
+from . import guess
 from .concurrency import patient_postgres
 from .extensions import db
 from .reading import Rows, planned
@@ -50,6 +52,65 @@ SESSION_SETTINGS = {
 }
 
 
+def init_app(app: Flask) -> None:
+    if app.config["APP_ENV"] == "production" and app.config["SQLALCHEMY_DATABASE_URI"].startswith("sqlite"):
+        log.warning("SQLite in production: hosts lose the file at every deploy; set DATABASE_URL to a database server")
+    patient_postgres()
+    with app.app_context():
+        prepare(db.engine)
+    app.teardown_appcontext(lambda _: release())
+
+
+def prepare(engine: Engine) -> None:
+    """Hangs the settings of its database on an engine."""
+    name = "mysql" if engine.dialect.name == "mariadb" else engine.dialect.name
+    begin, rest = BEGIN[name], REST[name]
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, _: ConnectionPoolEntry) -> None:
+        cursor = connection.cursor()
+        for statement in SESSION_SETTINGS[name]:
+            cursor.execute(statement)
+        cursor.close()
+        connection.commit()
+        if name == "postgresql":
+            # As text: that is what ids are here, and making objects of them costs more than reading the page.
+            register_type(UUID_AS_TEXT, connection)
+            connection.autocommit = True
+
+    @event.listens_for(engine, "begin")
+    def begin_(connection: Connection) -> None:
+        # Connections rest in autocommit, so that reading costs no BEGIN and no ROLLBACK.
+        if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+            begin(connection)
+
+    @event.listens_for(engine, "reset")
+    def rest_(connection: Any, _: ConnectionPoolEntry, state: PoolResetState) -> None:
+        if not state.terminate_only:
+            rest(connection)
+
+    if name != "sqlite":
+        event.listen(engine, "checkin", _remember)
+        event.listen(engine, "checkout", partial(_ping, engine))
+
+
+def _remember(_: Any, entry: ConnectionPoolEntry) -> None:
+    entry.info["used"] = time.monotonic()
+
+
+def _ping(engine: Engine, connection: Any, entry: ConnectionPoolEntry, _: Any) -> None:
+    """A ping on every checkout costs a round trip a request; a connection that was just used needs none."""
+    if time.monotonic() - entry.info.get("used", time.monotonic()) > IDLE_SECONDS:
+        try:
+            engine.dialect.do_ping(connection)
+        except engine.dialect.loaded_dbapi.Error as error:
+            # The whole pool is from before the restart; it connects anew and asks again.
+            raise InvalidatePoolError from error
+
+
+# -- how each database begins a transaction, and rests without one -------------------------------------------------
+
+
 def _begin_on_postgresql(connection: Connection) -> None:
     driver: Any = connection.connection.dbapi_connection
     driver.autocommit = False  # its own BEGIN then goes before the first statement
@@ -82,68 +143,26 @@ REST: dict[str, Callable[[Any], None]] = {
     "mysql": _rest_on_mysql,
     "sqlite": _rest_on_sqlite,
 }
-for table in (BEGIN, REST):
-    table["mariadb"] = table["mysql"]  # type: ignore[index]  # each keeps its own kind
-
-
-def init_app(app: Flask) -> None:
-    if app.config["APP_ENV"] == "production" and app.config["SQLALCHEMY_DATABASE_URI"].startswith("sqlite"):
-        log.warning("SQLite in production: hosts lose the file at every deploy; set DATABASE_URL to a database server")
-    patient_postgres()
-    with app.app_context():
-        prepare(db.engine)
-    app.teardown_appcontext(lambda _: release())
-
-
-def prepare(engine: Engine) -> None:
-    """Hangs the settings of its database on an engine."""
-    settings = SESSION_SETTINGS["mysql" if engine.dialect.name == "mariadb" else engine.dialect.name]
-
-    @event.listens_for(engine, "connect")
-    def configure(connection: Any, _: ConnectionPoolEntry) -> None:
-        cursor = connection.cursor()
-        for statement in settings:
-            cursor.execute(statement)
-        cursor.close()
-        connection.commit()
-        if engine.dialect.name == "postgresql":
-            # As text: that is what ids are here, and making objects of them costs more than reading the page.
-            register_type(UUID_AS_TEXT, connection)
-            connection.autocommit = True
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        # Connections rest in autocommit, so that reading costs no BEGIN and no ROLLBACK.
-        if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
-            BEGIN[engine.dialect.name](connection)
-
-    @event.listens_for(engine, "reset")
-    def rest(connection: Any, entry: ConnectionPoolEntry, state: PoolResetState) -> None:  # noqa: ARG001 - SQLAlchemy calls it so
-        if not state.terminate_only:
-            REST[engine.dialect.name](connection)
-
-    if engine.dialect.name == "sqlite":
-        return
-
-    @event.listens_for(engine, "checkin")
-    def remember(_: Any, entry: ConnectionPoolEntry) -> None:
-        entry.info["used"] = time.monotonic()
-
-    # A ping on every checkout costs a round trip a request; a connection that was just used needs none.
-    @event.listens_for(engine, "checkout")
-    def ping(connection: Any, entry: ConnectionPoolEntry, _: Any) -> None:
-        if time.monotonic() - entry.info.get("used", time.monotonic()) > IDLE_SECONDS:
-            try:
-                engine.dialect.do_ping(connection)
-            except engine.dialect.dbapi.Error as error:  # type: ignore[union-attr]  # a bound engine has its driver
-                # The whole pool is from before the restart; it connects anew and asks again.
-                raise InvalidatePoolError from error
 
 
 def execute(statement: Executable, parameters: Any = None) -> Any:
-    """Runs a statement: in the open transaction if there is one, else in autocommit (no BEGIN, no ROLLBACK)."""
+    """Runs a statement: in the open transaction if there is one, else in autocommit (no BEGIN, no ROLLBACK).
+
+    What is always the same is passed with `parameters` for its `bindparam`s, and is then compiled and guarded once.
+    """
     if in_transaction():
         return db.session.execute(statement, parameters)
+    if not guess.can_guard(statement):
+        return Rows(_read(statement, parameters))
+    known = guess.pending()
+    asked = guess.guarded(statement, fixed=parameters is not None)
+    rows = _read(asked, (parameters or {}) | (known.parameters if known else {}))
+    if rows:
+        guess.confirm(rows[0][-1])
+    return Rows(rows)
+
+
+def _read(statement: Executable, parameters: Any) -> list[Any]:
     engine = db.engine
     plan, text, bound = planned(statement, parameters, engine.dialect, engine._compiled_cache)
     connection = reader()
@@ -155,7 +174,7 @@ def execute(statement: Executable, parameters: Any = None) -> Any:
     except BaseException as error:
         _give_up(connection, error)
         raise
-    return Rows(plan.shaped(found))
+    return plan.shaped(found)
 
 
 def _give_up(connection: PoolProxiedConnection, error: BaseException) -> None:

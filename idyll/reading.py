@@ -5,13 +5,12 @@ result, which do for every row and parameter what is settled once the statement 
 """
 
 from collections import namedtuple
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from sqlalchemy import Executable
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import MultipleResultsFound, NoResultFound
-from sqlalchemy.sql.compiler import SQLCompiler
 
 Processor = Callable[[Any], Any]
 
@@ -61,7 +60,7 @@ class Rows:
 class Plan:
     """A compiled statement: its text, how its parameters are made, and how its columns are read."""
 
-    def __init__(self, compiled: SQLCompiler, dialect: Dialect) -> None:
+    def __init__(self, compiled: Any, dialect: Dialect) -> None:
         self.compiled = compiled
         self.text = compiled.string
         self.positions = compiled.positiontup
@@ -71,15 +70,17 @@ class Plan:
         columns = compiled._result_columns
         readers = [column.type._cached_result_processor(dialect, None) for column in columns]
         self.readers = [(i, reader) for i, reader in enumerate(readers) if reader is not None]
+        # Of a statement that is text, nobody knows the columns: its rows have no names.
         names = [column.keyname for column in columns]
-        self.row: Any = namedtuple("Row", names, rename=True)._make  # type: ignore[misc]  # the names are the statement's
+        self.row: Any = namedtuple("Row", names, rename=True)._make if names else tuple  # type: ignore[misc]  # the names are the statement's
 
     def bound(self, given: Any, extracted: Any, collected: Any) -> tuple[str, Any]:
         """The text to run and its parameters, as the driver wants them."""
         made = self.compiled.construct_params(
             given, extracted_parameters=extracted, escape_names=False, _collected_params=collected
         )
-        text, positions, binders = self.text, self.positions, self.binders
+        text, binders = self.text, self.binders
+        positions: Any = self.positions
         if self.expands:
             expanded = self.compiled._process_parameters_for_postcompile(made)
             text, positions = expanded.statement, expanded.positiontup
@@ -92,7 +93,7 @@ class Plan:
                 made[name] = binder(made[name])
         return text, made if positions is None else tuple([made[name] for name in positions])
 
-    def shaped(self, found: list[tuple[Any, ...]]) -> list[Any]:
+    def shaped(self, found: Iterable[Any]) -> list[Any]:
         if not self.readers:
             return [self.row(values) for values in found]
         rows = []
@@ -106,7 +107,7 @@ class Plan:
 
 def planned(statement: Executable, given: Any, dialect: Dialect, compiled_cache: Any) -> tuple[Plan, str, Any]:
     """The plan of a statement, made when its like is first seen, and this run's text and parameters."""
-    compiled, extracted, collected, _ = statement._compile_w_cache(  # type: ignore[attr-defined]  # of every construct
+    compiled, extracted, collected, _ = statement._compile_w_cache(
         dialect, compiled_cache=compiled_cache, column_keys=[]
     )
     plan: Plan | None = compiled.__dict__.get("plan")

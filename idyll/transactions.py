@@ -40,6 +40,7 @@ def transaction() -> Iterator[Session]:
     if "transaction" in g:
         yield session
         return
+    assert "guess" not in g, "rights are read before anything is written"
     release()
     alone = sqlite_writer if db.engine.dialect.name == "sqlite" else nullcontext()
     with alone:

@@ -25,7 +25,7 @@ ROUTES = [path for path in FILES if path.name == "routes.py"]
 COMMITTERS = {
     "idyll.transactions": {"transaction"},
     # The settings of a connection that nobody has yet: the driver's commit, not the session's.
-    "idyll.database": {"prepare", "configure"},
+    "idyll.database": {"prepare", "configure", "begin_", "_rest_on_postgresql", "_rest_on_mysql", "_rest_on_sqlite"},
 }
 OWN_TRANSACTIONS = {
     "idyll.events.service": "sealing and sweeping the log are work of their own, whoever asks for it",

@@ -7,7 +7,6 @@ from ..blueprints import Blueprint, current_user, pending_too, public
 from ..concurrency import background
 from ..errors import Invalid, Unauthorized
 from ..membership import registration
-from ..notifications.service import unread_count
 from ..pagination import Listing
 from ..transactions import transaction
 from . import passwords, service, tokens
@@ -85,7 +84,7 @@ def logout() -> None:
 @bp.answers(200, MeOut)
 def me() -> str:
     """Show yourself, what is unread, and what you may do"""
-    return service.me(current_user(), unread_count(current_user().id))
+    return service.me(current_user())
 
 
 @bp.route("/sessions")

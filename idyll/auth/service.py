@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 from flask import current_app
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import bindparam, delete, or_, select, update
 
 from ..actor import Actor
 from ..audit.service import note
@@ -16,7 +16,7 @@ from ..errors import Forbidden, NotFound, Unauthorized
 from ..extensions import db
 from ..fields import folded
 from ..notifications.models import Kind
-from ..notifications.service import News, managers, tell
+from ..notifications.service import News, managers, tell, unread_of
 from ..pagination import Listing
 from ..permissions import general
 from ..shapes import encoded_with, joined
@@ -153,8 +153,12 @@ def _answer(user_id: str, session_id: str, refresh_token: str) -> str:
     ).decode()
 
 
-def me(viewer: Actor, unread: int) -> str:
-    return joined(people.of(str(viewer.id)), unreadNotifications=unread, can=general(viewer))
+_ME = select(people.body, unread_of(bindparam("viewer"))).where(User.id == bindparam("viewer"))
+
+
+def me(viewer: Actor) -> str:
+    body, unread = execute(_ME, {"viewer": viewer.id}).one()[:2]
+    return joined(body, unreadNotifications=unread, can=general(viewer))
 
 
 # -- sessions ------------------------------------------------------------------------------------------------------

@@ -129,9 +129,10 @@ def listing(*, viewer: Actor, unread: bool | None = None) -> Listing:
     return Listing(notifications.body, (Notification.id,), where)
 
 
-def unread_count(user_id: str | None) -> int:
+def unread_of(user_id: Any) -> Any:
+    """How many somebody has not read, as an expression."""
     mine = (Notification.user_id == user_id, Notification.read_at.is_(None))
-    return int(execute(select(func.count()).select_from(Notification).where(*mine)).scalar_one())
+    return select(func.count()).select_from(Notification).where(*mine).scalar_subquery()
 
 
 def mark_read(key: str, *, by: Actor) -> str:

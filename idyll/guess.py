@@ -1,0 +1,75 @@
+"""One trip instead of two: a read is asked together with the rights of who asks.
+
+Most requests read, and of a short one half the time went into asking first who asks. What a session's person might do
+when last seen is a good guess, so a read begins with it, and its first statement brings along what the row says *now*,
+read in the very same snapshot. Only when that agrees does the answer leave; otherwise it is thrown away, and the
+request begins anew with the rights of now. So rights are still read from the database on every request.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from flask import g
+from sqlalchemy import Select
+
+MAX_KEPT = 20_000
+
+
+class Misjudged(Exception):
+    """Somebody may do more, less or nothing since they were last seen."""
+
+
+@dataclass(slots=True)
+class Guess:
+    """Who asks, as far as is known, until a statement of theirs confirms it."""
+
+    said: str  # what the row said last
+    column: Any  # what it says now, as one more column for a SELECT
+    parameters: dict[str, str]
+
+
+_said: dict[str, str] = {}
+_guarded: dict[int, tuple[Any, Any]] = {}
+
+
+def last_said(session_id: str) -> str | None:
+    return _said.get(session_id)
+
+
+def remember(session_id: str, said: str) -> None:
+    if len(_said) >= MAX_KEPT:
+        _said.clear()
+    _said[session_id] = said
+
+
+def forget(session_id: str) -> None:
+    _said.pop(session_id, None)
+
+
+def pending() -> Guess | None:
+    """The guess that nothing has confirmed yet."""
+    found: Guess | None = g.get("guess")
+    return found
+
+
+def guarded(statement: Any, fixed: bool) -> Any:
+    """The same SELECT with one more column. `fixed` ones are made once, as they are."""
+    guess: Guess = g.guess
+    if not fixed:
+        return statement.add_columns(guess.column)
+    # Kept beside it, so that nothing else can have its identity.
+    known = _guarded.get(id(statement))
+    if known is None:
+        known = _guarded[id(statement)] = (statement, statement.add_columns(guess.column))
+    return known[1]
+
+
+def can_guard(statement: Any) -> bool:
+    return isinstance(statement, Select) and "guess" in g
+
+
+def confirm(said: Any) -> None:
+    """Raises `Misjudged` when the row says something else now."""
+    guess: Guess = g.pop("guess")
+    if said != guess.said:
+        raise Misjudged
