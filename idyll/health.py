@@ -57,7 +57,6 @@ def check() -> dict[str, str]:
 def _schema() -> str:
     try:
         connection = reader()
-        connection.exec_driver_sql("SELECT 1")
         revision = MigrationContext.configure(connection).get_current_revision()
     except SQLAlchemyError:
         release()

@@ -23,7 +23,7 @@ from idyll.extensions import db
 from idyll.health import MIGRATIONS
 
 ROOT = Path(__file__).parent.parent
-STEPS = ["0004", "0003", "0002", "0001"]
+STEPS = ["0005", "0004", "0003", "0002", "0001"]
 TABLES = {table.name for table in db.metadata.sorted_tables}
 
 
@@ -47,8 +47,16 @@ def connection(empty: Flask) -> Iterator[Connection]:
         yield connection
 
 
+# What a migration after the first one brought, and takes with it when it goes.
+LATER_TABLES, LATER_COUNTERS = {"instances"}, {"rights"}
+
+
 def everything(connection: Connection) -> dict[str, list[Any]]:
-    return {table.name: list(connection.execute(select(table))) for table in db.metadata.sorted_tables}
+    """All rows of the first migration's tables."""
+    tables = [table for table in db.metadata.sorted_tables if table.name not in LATER_TABLES]
+    rows = {table.name: list(connection.execute(select(table))) for table in tables}
+    rows["counters"] = [row for row in rows["counters"] if row.name not in LATER_COUNTERS]
+    return rows
 
 
 def test_there_is_one_head():
@@ -77,7 +85,7 @@ def test_the_way_down_ends_with_nothing_and_up_again_begins_anew(connection):
     assert connection.execute(text("SELECT * FROM alembic_version")).all() == []
     upgrade()
     counters = connection.execute(text("SELECT name, value FROM counters ORDER BY name")).all()
-    assert counters == [("events_sealed", 0), ("events_swept", 0), ("task_number", 0)]
+    assert counters == [("events_sealed", 0), ("events_swept", 0), ("rights", 0), ("task_number", 0)]
     fill(connection)
 
 
