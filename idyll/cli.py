@@ -13,7 +13,7 @@ from flask.cli import AppGroup, with_appcontext
 from flask_migrate import upgrade
 from sqlalchemy.exc import DBAPIError
 
-from . import actor, doctor, first_owner, health, openapi, sweeping
+from . import actor, asyncapi, doctor, first_owner, health, openapi, sweeping
 from .demo import agency, logins
 from .errors import Problem
 from .membership import invitations
@@ -27,7 +27,7 @@ users = AppGroup("users", help="The first owner, and links to set a password.")
 
 def init_app(app: Flask) -> None:
     app.cli.add_command(users)
-    for command in (demo, prepare, openapi_document, doctor_command, sweep):
+    for command in (demo, prepare, openapi_document, asyncapi_document, doctor_command, sweep):
         app.cli.add_command(command)
 
 
@@ -162,7 +162,17 @@ def step(words: str) -> Iterator[None]:
 @command("openapi")
 def openapi_document() -> None:
     """Print the OpenAPI document, as docs/openapi.json keeps it."""
-    click.echo(json.dumps(openapi.document(current_app), indent=2, ensure_ascii=False))
+    _print(openapi.document(current_app))
+
+
+@command("asyncapi")
+def asyncapi_document() -> None:
+    """Print the AsyncAPI document, as docs/asyncapi.json keeps it."""
+    _print(asyncapi.document(current_app))
+
+
+def _print(document: dict[str, Any]) -> None:
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
 
 
 @command("doctor")

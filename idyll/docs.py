@@ -1,16 +1,20 @@
-"""The documentation for people: /docs, which needs no internet, and the document that it shows."""
+"""The documentation for people: /docs, which needs no internet, and the documents that it shows."""
 
 from importlib.resources import files
+from pathlib import Path
 
 import orjson
-from flask import Blueprint, Flask, Response, abort, current_app, redirect, send_from_directory
+from flask import Blueprint, Flask, Response, abort, current_app, redirect, render_template, send_from_directory
 from werkzeug.wrappers import Response as BaseResponse
 
-from .openapi import document
+from . import asyncapi, docs_events, openapi
 
-FOLDER = str(files("openapi_ui_bundles") / "swagger_ui" / "vendor")
-# What the page names; the package's own page, which is served beside them otherwise, shows somebody else's API.
+TEMPLATES = Path(__file__).parent / "templates"
+SWAGGER = str(files("openapi_ui_bundles") / "swagger_ui" / "vendor")
+# What the pages name; the package's own page, which is served beside them otherwise, shows somebody else's API.
 ASSETS = ("swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png")
+OURS = {"docs.css": "text/css", "events.css": "text/css", "start.js": "text/javascript"}
+CSP = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
 bp = Blueprint("docs", __name__)
 
 
@@ -20,7 +24,12 @@ def init_app(app: Flask) -> None:
 
 @bp.get("/api/openapi.json")
 def openapi_json() -> Response:
-    return Response(orjson.dumps(document(current_app)), content_type="application/json")
+    return Response(orjson.dumps(openapi.document(current_app)), content_type="application/json")
+
+
+@bp.get("/api/asyncapi.json")
+def asyncapi_json() -> Response:
+    return Response(orjson.dumps(asyncapi.document(current_app)), content_type="application/json")
 
 
 @bp.get("/docs")
@@ -30,45 +39,23 @@ def docs() -> BaseResponse:
 
 @bp.get("/docs/")
 def page() -> Response:
-    return Response(PAGE, content_type="text/html; charset=utf-8", headers={"Content-Security-Policy": CSP})
+    return _html(render_template("rest.html"))
+
+
+@bp.get("/docs/events")
+def events() -> Response:
+    return _html(docs_events.page(asyncapi.document(current_app)))
+
+
+def _html(text: str) -> Response:
+    return Response(text, content_type="text/html; charset=utf-8", headers={"Content-Security-Policy": CSP})
 
 
 @bp.get("/docs/<path:name>")
 def asset(name: str) -> BaseResponse:
-    if name == "start.js":
-        return Response(START, content_type="text/javascript; charset=utf-8")
+    if name in OURS:
+        text = (TEMPLATES / name).read_text()
+        return Response(text, content_type=f"{OURS[name]}; charset=utf-8")
     if name not in ASSETS:
         abort(404)
-    return send_from_directory(FOLDER, name, max_age=86_400)
-
-
-CSP = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
-PAGE = """<!doctype html>
-<html lang="en">
-<head>
-  <meta charset="utf-8">
-  <meta name="viewport" content="width=device-width, initial-scale=1">
-  <title>Idyll API</title>
-  <link rel="icon" href="favicon-32x32.png">
-  <link rel="stylesheet" href="swagger-ui.css">
-</head>
-<body>
-  <div id="swagger-ui"></div>
-  <script src="swagger-ui-bundle.js"></script>
-  <script src="start.js"></script>
-</body>
-</html>
-"""
-# A file of its own: the page's content security policy lets no script stand in it. `validatorUrl` would be a service
-# on the internet, which is told the address of this one.
-START = """SwaggerUIBundle({
-  url: "/api/openapi.json",
-  dom_id: "#swagger-ui",
-  validatorUrl: null,
-  deepLinking: true,
-  docExpansion: "none",
-  filter: true,
-  persistAuthorization: true,
-  tryItOutEnabled: true,
-});
-"""
+    return send_from_directory(SWAGGER, name, max_age=86_400)

@@ -59,7 +59,6 @@ def _schema() -> str:
     release()
     try:
         with db.engine.connect() as connection:
-            connection.exec_driver_sql("SELECT 1")
             revision = MigrationContext.configure(connection).get_current_revision()
     except SQLAlchemyError:
         return "unreachable"

@@ -43,7 +43,7 @@ def init_app(app: Flask) -> None:
     app.url_map.converters["id"] = IdConverter
     api.init_app(app)
     api.register_converter(IdConverter, lambda _: {"type": "string", "format": "uuid"})
-    api.ma_plugin.converter.add_attribute_function(_said_of)
+    api.ma_plugin.converter.add_attribute_function(said_of)
     api.spec.components.schema("Problem", PROBLEM)
     token = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": LOGIN}
     api.spec.components.security_scheme("token", token)
@@ -51,7 +51,7 @@ def init_app(app: Flask) -> None:
     api.DEFAULT_ERROR_RESPONSE_NAME = None
 
 
-def _said_of(_: Any, field: ma.fields.Field[Any], **kwargs: Any) -> dict[str, Any]:
+def said_of(_: Any, field: ma.fields.Field[Any], **kwargs: Any) -> dict[str, Any]:
     """What our fields take and give, where the plug-in can't see it."""
     said: dict[str, Any] = {}
     if isinstance(field, Amount):
@@ -177,10 +177,12 @@ def _components(components: dict[str, Any]) -> None:
     components["headers"] = {
         name: {"description": words, "schema": {"type": kind}} for name, (kind, words) in HEADERS.items()
     }
-    components["examples"] = {code: _example(status, code, detail) for status, (_, code, detail) in REFUSALS.items()}
+    components["examples"] = {REFUSALS[status][1]: example_of(status) for status in REFUSALS}
 
 
-def _example(status: str, code: str, detail: str) -> dict[str, Any]:
+def example_of(status: str) -> dict[str, Any]:
+    """A refusal as the documents show it."""
+    _, code, detail = REFUSALS[status]
     value: dict[str, Any] = {"type": "about:blank", "title": TITLES.get(status, HTTPStatus(int(status)).phrase)}
     value |= {"status": int(status), "detail": detail, "instance": "/api/tasks", "code": code, "requestId": "b7c1"}
     if status == "422":

@@ -10,7 +10,7 @@ from werkzeug.test import TestResponse
 
 from idyll.openapi import document
 
-UNDOCUMENTED = ("/healthz", "/readyz", "/docs", "/api/openapi.json")
+UNDOCUMENTED = ("/healthz", "/readyz", "/docs", "/api/openapi.json", "/api/asyncapi.json")
 
 
 def check_answer(app: Flask, response: TestResponse) -> None:

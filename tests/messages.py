@@ -10,6 +10,7 @@ import orjson
 import idyll  # noqa: F401 - its handlers register the clients' events
 from idyll.asyncapi import build
 from idyll.events.catalogue import CATALOGUE
+from idyll.live.events import EVENTS
 
 
 def check_message(name: str, data: Any) -> None:
@@ -20,6 +21,7 @@ def check_message(name: str, data: Any) -> None:
 
 def check_ack(name: str, answer: Any) -> None:
     """Raises AssertionError when the document promises another acknowledgement of a client's event."""
+    assert name in EVENTS, f"there is no event {name}"
     refused = isinstance(answer, dict) and "code" in answer
     _check("refusal" if refused else f"ack_{name}", answer)
 

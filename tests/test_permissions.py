@@ -19,8 +19,10 @@ GET    /healthz                                           200     200    200    
 GET    /readyz                                            200     200    200     200       200   200
 GET    /docs                                              308     308    308     308       308   308
 GET    /docs/                                             200     200    200     200       200   200
+GET    /docs/events                                       200     200    200     200       200   200
 GET    /docs/<path:name>                                  200     200    200     200       200   200
 GET    /api/openapi.json                                  200     200    200     200       200   200
+GET    /api/asyncapi.json                                 200     200    200     200       200   200
 
 POST   /api/auth/register                                 201     201    201     201       201   201
 POST   /api/auth/login                                    200     200    200     200       200   200

@@ -52,8 +52,10 @@ OBJECTS = [
     "/healthz",
     "/readyz",
     "/api/openapi.json",
+    "/api/asyncapi.json",
     "/docs",
     "/docs/",
+    "/docs/events",
     "/docs/<path:name>",
 ]
 NAMES = {

@@ -50,18 +50,23 @@ def seal() -> None:
     One sealer at a time: the counter's row is locked. An event written later has a higher id, because whoever changes
     a thing second waited for its row; so positions tell every thing's changes in their true order.
     """
-    while execute(select(_waiting())).scalar():
-        with transaction() as session:
-            session.execute(select(Counter).where(Counter.name == SEALED).with_for_update())
-            waiting = select(Event.id).where(Event.position.is_(None)).order_by(Event.id).limit(BATCH)
-            # Whoever deletes or rewrites an event holds its row, and maybe others: waiting for it could deadlock.
-            ids = list(session.execute(waiting.with_for_update(skip_locked=True)).scalars())
-            if not ids:
-                return
+    # Whoever comes later is not waited for: under steady writing there would be no end.
+    while _seal_some() == BATCH:
+        pass
+
+
+def _seal_some() -> int:
+    with transaction() as session:
+        session.execute(select(Counter).where(Counter.name == SEALED).with_for_update())
+        waiting = select(Event.id).where(Event.position.is_(None)).order_by(Event.id).limit(BATCH)
+        # Whoever deletes or rewrites an event holds its row, and maybe others: waiting for it could deadlock.
+        ids = list(session.execute(waiting.with_for_update(skip_locked=True)).scalars())
+        if ids:
             shift = advance(SEALED, len(ids)) - len(ids) + 1
             for start, (first, last) in _runs(ids):
                 places = Event.id + (shift + start - first)
                 session.execute(update(Event).where(Event.id.between(first, last)).values(position=places))
+        return len(ids)
 
 
 def _runs(ids: Sequence[int]) -> Iterator[tuple[int, tuple[int, int]]]:
@@ -79,9 +84,11 @@ def _waiting() -> ColumnElement[bool]:
 
 def replay(since: str | None, limit: int, *, viewer: Actor) -> dict[str, Any]:
     """The answer of `GET /events` and of the socket's `sync`. Raises `Invalid` for a forged `since`."""
-    if state().waiting:
+    found = state()
+    if found.waiting:
         seal()
-    last, swept, *_ = state()
+        found = state()
+    last, swept = found.sealed, found.swept
     if since is None:
         return {"events": [], "lastEventId": event_id(last), "more": False}
     start = _position(since)
