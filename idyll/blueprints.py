@@ -10,87 +10,20 @@ from collections.abc import Callable
 from copy import deepcopy
 from functools import wraps
 from http import HTTPStatus
-from typing import Any, NoReturn
+from typing import Any
 
 import flask_smorest
 import marshmallow as ma
-from flask import Request, Response, current_app, g, request
-from webargs.flaskparser import FlaskParser
+from flask import Response, request
 
-from . import idempotency, strict_json
-from .actor import Actor
-from .auth.tokens import authenticate, is_true, presume
-from .errors import Errors, Forbidden, Invalid, NotFound, Problem, StalePrecondition, UnsupportedMediaType, flat
+from .errors import Forbidden, NotFound, StalePrecondition
 from .fields import Schema
-from .guess import Misjudged
-from .limits import network, spend
+from .gate import Gate, Rule, View, current_user, members_only
 from .pagination import Listing, as_csv, page
-from .permissions import Person, is_member
+from .parsing import Parser
 
-View = Callable[..., Any]
-Rule = Callable[[Person], bool]
+__all__ = ["Blueprint", "current_user", "members_only", "only", "pending_too", "public", "respond", "unless_stale"]
 _pages: dict[type[Schema], type[Schema]] = {}
-MAX_KEPT_QUERY, MAX_KEPT_QUERIES = 300, 2000
-_queries: dict[tuple[Any, bytes], dict[str, Any]] = {}
-
-
-def current_user() -> Actor:
-    """The signed-in person of this request."""
-    user: Actor = g.user
-    return user
-
-
-def members_only(user: Actor) -> None:
-    """Raises `Forbidden` for who waits for approval."""
-    if not is_member(user):
-        raise Forbidden("This account waits for its approval.", code="account_pending")
-
-
-class Parser(FlaskParser):
-    """Bodies by strict_json; unknown query parameters are refused; faults become our `Invalid`."""
-
-    DEFAULT_UNKNOWN_BY_LOCATION: dict[str, str | None] = {"json": None, "query": None}  # noqa: RUF012 - webargs' way
-
-    def parse(self, argmap: Any, *args: Any, **kwargs: Any) -> Any:
-        """A query that was sent before in these very words means the same: clients ask for the same few lists."""
-        sent = request.query_string
-        if kwargs.get("location") != "query" or len(sent) > MAX_KEPT_QUERY:
-            return super().parse(argmap, *args, **kwargs)
-        if (known := _queries.get((argmap, sent))) is None:
-            if len(_queries) >= MAX_KEPT_QUERIES:
-                _queries.clear()
-            known = _queries[argmap, sent] = super().parse(argmap, *args, **kwargs)
-        return dict(known)
-
-    def load_json(self, req: Request, schema: ma.Schema) -> Any:  # noqa: ARG002 - webargs calls it so
-        body = idempotency.sent_body()
-        if not body:
-            return {}
-        if req.mimetype != "application/json":
-            raise UnsupportedMediaType
-        return strict_json.loads(body)
-
-    def handle_error(self, error: ma.ValidationError, *_: Any, **__: Any) -> NoReturn:
-        [messages] = error.messages_dict.values()
-        raise Invalid(errors=flat(messages))
-
-
-def refuse_unknown(takes: frozenset[str]) -> None:
-    """What a route without a query or a body gets of one all the same, and a query parameter that comes twice."""
-    errors: Errors = {}
-    if request.query_string:
-        for name, values in request.args.lists():
-            if "query" not in takes:
-                errors[name] = ["Unknown field."]
-            elif len(values) > 1:
-                errors[name] = ["Sent more than once."]
-    # Some clients send their refresh token along when they log out; it does no harm.
-    if "json" not in takes and request.blueprint != "auth" and (body := idempotency.sent_body()):
-        sent = strict_json.loads(body)
-        names = sent if isinstance(sent, dict) else ["body"]
-        errors |= {name: ["Unknown field."] for name in names}
-    if errors:
-        raise Invalid(errors=errors)
 
 
 def public(*, limit: str = "") -> Callable[[View], View]:
@@ -130,50 +63,13 @@ class Blueprint(flask_smorest.Blueprint):
         return self.route(rule, methods=["PUT", "PATCH"])  # type: ignore[no-any-return]  # untyped library
 
     def _gated(self, view: View) -> View:
-        marks: dict[str, Any] = getattr(view, "_gate", {})
-        documented = getattr(view, "_apidoc", {}).get("arguments", {}).get("parameters", ())
-        takes = frozenset(part["in"] for part in documented)
-        name = self.name
+        gate = Gate(self.name, view)
 
         @wraps(view)
-        def gate(*args: Any, **kwargs: Any) -> Any:
-            if marks.get("public"):
-                refuse_unknown(takes)
-                if limit := marks["limit"]:
-                    # By blueprint and view: a flood of applications must not shut the door to log-ins.
-                    spend(f"{name}.{view.__name__}", current_app.config[limit], network(request.remote_addr))
-                keyed = "Idempotency-Key" in request.headers and "Authorization" in request.headers
-                if keyed and request.method == "POST" and name != "auth":
-                    g.user = authenticate(request)
-                    return idempotency.run(g.user, lambda: view(*args, **kwargs))
-                return view(*args, **kwargs)
-            reads = request.method in ("GET", "HEAD")
-            user = g.user = presume(request) if reads else authenticate(request)
-            spend("user", current_app.config["RATE_LIMIT_PER_MINUTE"], user.id or "")
-            try:
-                answered = admitted(user, *args, **kwargs)
-                if is_true():
-                    return answered
-            except Misjudged:
-                pass
-            except Problem:
-                if is_true():
-                    raise
-            g.user = authenticate(request)
-            return admitted(g.user, *args, **kwargs)
+        def gated(*args: Any, **kwargs: Any) -> Any:
+            return gate.open_to_all(*args, **kwargs) if gate.public else gate.signed_in(*args, **kwargs)
 
-        def admitted(user: Actor, *args: Any, **kwargs: Any) -> Any:
-            if not marks.get("pending"):
-                members_only(user)
-            rule: Rule | None = marks.get("rule")
-            if rule is not None and not rule(user):
-                raise Forbidden
-            refuse_unknown(takes)
-            if request.method == "POST" and name != "auth":
-                return idempotency.run(user, lambda: view(*args, **kwargs))
-            return view(*args, **kwargs)
-
-        return gate
+        return gated
 
     # -- what a route takes and answers ---------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from blinker import Signal
 from flask import Flask, g
 from psycopg2 import STRING
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE, new_type, register_type
@@ -22,6 +23,8 @@ from .reading import Rows, planned
 
 log = logging.getLogger(__name__)
 IDLE_SECONDS = 1.0
+# Sent for each statement that SQLAlchemy does not run itself, and so tells nobody of.
+asked = Signal()
 UUID_OID = 2950
 UUID_AS_TEXT = new_type((UUID_OID,), "UUID_AS_TEXT", STRING)
 # One writer at a time on SQLite: waiting for its file lock happens in C and would stall every greenlet.
@@ -152,14 +155,11 @@ def execute(statement: Executable, parameters: Any = None) -> Any:
     """
     if in_transaction():
         return db.session.execute(statement, parameters)
-    if not guess.can_guard(statement):
-        return Rows(_read(statement, parameters))
-    known = guess.pending()
-    asked = guess.guarded(statement, fixed=parameters is not None)
-    rows = _read(asked, (parameters or {}) | (known.parameters if known else {}))
-    if rows:
-        guess.confirm(rows[0][-1])
-    return Rows(rows)
+    if guess.can_guard(statement):
+        known = g.guess
+        statement = guess.guarded(statement, fixed=parameters is not None)
+        parameters = (parameters or {}) | known.parameters
+    return Rows(_read(statement, parameters))
 
 
 def _read(statement: Executable, parameters: Any) -> list[Any]:
@@ -167,13 +167,17 @@ def _read(statement: Executable, parameters: Any) -> list[Any]:
     plan, text, bound = planned(statement, parameters, engine.dialect, engine._compiled_cache)
     connection = reader()
     try:
-        cursor = connection.cursor()
+        cursor: Any = connection.cursor()
+        if asked.receivers:
+            asked.send(engine, statement=text, parameters=bound)
         cursor.execute(text, bound)
         found = cursor.fetchall()
         cursor.close()
     except BaseException as error:
         _give_up(connection, error)
         raise
+    if plan.guarded and found:
+        guess.confirm(found[0][-1])
     return plan.shaped(found)
 
 

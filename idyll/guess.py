@@ -46,12 +46,6 @@ def forget(session_id: str) -> None:
     _said.pop(session_id, None)
 
 
-def pending() -> Guess | None:
-    """The guess that nothing has confirmed yet."""
-    found: Guess | None = g.get("guess")
-    return found
-
-
 def guarded(statement: Any, fixed: bool) -> Any:
     """The same SELECT with one more column. `fixed` ones are made once, as they are."""
     guess: Guess = g.guess

@@ -58,7 +58,7 @@ def check() -> dict[str, str]:
 def _schema() -> str:
     release()
     try:
-        with db.engine.connect() as connection:
+        with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             revision = MigrationContext.configure(connection).get_current_revision()
     except SQLAlchemyError:
         return "unreachable"

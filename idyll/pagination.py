@@ -49,7 +49,8 @@ class Listing:
         statement = select(self.body, *self.keys).where(*self.where).order_by(*order).limit(limit)
         if after is not None:
             statement = statement.where(self._beyond(after))
-        return execute(statement).all()
+        rows: Sequence[Any] = execute(statement).all()
+        return rows
 
     def _beyond(self, values: list[Any]) -> ColumnElement[bool]:
         first: ColumnElement[Any] = self.keys[0]

@@ -13,6 +13,7 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import MultipleResultsFound, NoResultFound
 
 Processor = Callable[[Any], Any]
+SAID = "said"
 
 
 class Rows:
@@ -66,13 +67,18 @@ class Plan:
         self.positions = compiled.positiontup
         # Lists in an IN are written into the text at each run.
         self.expands = bool(compiled.literal_execute_params or compiled.post_compile_params)
-        self.binders: dict[str, Processor] = dict(compiled._bind_processors)  # type: ignore[arg-type]  # of single values
+        self.binders: dict[str, Processor] = dict(compiled._bind_processors)
         columns = compiled._result_columns
-        readers = [column.type._cached_result_processor(dialect, None) for column in columns]
+        kept = columns[:-1] if columns and columns[-1].keyname == SAID else columns
+        readers = [column.type._cached_result_processor(dialect, None) for column in kept]
         self.readers = [(i, reader) for i, reader in enumerate(readers) if reader is not None]
-        # Of a statement that is text, nobody knows the columns: its rows have no names.
         names = [column.keyname for column in columns]
-        self.row: Any = namedtuple("Row", names, rename=True)._make if names else tuple  # type: ignore[misc]  # the names are the statement's
+        # What a guess is checked by (idyll/guess.py) comes last, and is no part of the row.
+        self.guarded = names[-1:] == [SAID]
+        shown = names[:-1] if self.guarded else names
+        named: Any = namedtuple("Row", shown, rename=True)  # type: ignore[misc]  # the names are the statement's
+        # Of a statement that is text, nobody knows the columns: its rows have no names.
+        self.row = named._make if names else tuple
 
     def bound(self, given: Any, extracted: Any, collected: Any) -> tuple[str, Any]:
         """The text to run and its parameters, as the driver wants them."""
@@ -94,6 +100,8 @@ class Plan:
         return text, made if positions is None else tuple([made[name] for name in positions])
 
     def shaped(self, found: Iterable[Any]) -> list[Any]:
+        if self.guarded:
+            found = [values[:-1] for values in found]
         if not self.readers:
             return [self.row(values) for values in found]
         rows = []

@@ -9,9 +9,10 @@ import pytest
 from conftest import Api, People, Someone, make_database, settings
 from flask import Flask
 from flask_migrate import upgrade
-from sqlalchemy import event, text
+from sqlalchemy import text
 
 from idyll import create_app
+from idyll.database import asked
 from idyll.events.service import event_id
 from idyll.extensions import db
 
@@ -164,12 +165,11 @@ class Agency:
     def run(self, path: str, viewer: Someone) -> tuple[list[tuple[str, Any]], Any]:
         seen: list[tuple[str, Any]] = []
 
-        def hear(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        def hear(_: Any, statement: str, parameters: Any) -> None:
             seen.append((statement, parameters))
 
-        event.listen(self.engine, "before_cursor_execute", hear)
-        answer = self.api.get(path, viewer)
-        event.remove(self.engine, "before_cursor_execute", hear)
+        with asked.connected_to(hear):
+            answer = self.api.get(path, viewer)
         assert answer.status_code == 200, answer.json
         return seen, answer
 

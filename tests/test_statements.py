@@ -12,6 +12,7 @@ from rows import copy_last, fill
 from sqlalchemy import event, select
 
 from idyll.auth.tokens import digest
+from idyll.database import asked
 from idyll.extensions import db
 from idyll.openapi import document
 
@@ -80,7 +81,8 @@ def statements(app) -> Iterator[list[str]]:
     with app.app_context():
         engine = db.engine
     event.listen(engine, "before_cursor_execute", hear)
-    yield seen
+    with asked.connected_to(lambda _, statement, **__: seen.append(statement)):
+        yield seen
     event.remove(engine, "before_cursor_execute", hear)
 
 

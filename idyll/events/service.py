@@ -121,7 +121,8 @@ def between(after: int, upto: int, limit: int) -> Sequence[Any]:
     """The log's rows after one position and up to another, in order."""
     columns = select(Event.position, Event.name, Event.data, Event.about, Event.of, Event.audience)
     where = columns.where(Event.position > after, Event.position <= upto)
-    return execute(where.order_by(Event.position).limit(limit)).all()
+    rows: Sequence[Any] = execute(where.order_by(Event.position).limit(limit)).all()
+    return rows
 
 
 def seen_by(viewer: Actor, positions: Sequence[int]) -> set[int]:
