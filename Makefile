@@ -1,9 +1,14 @@
 # Two commands do everything on a fresh machine: `make run` and `make test`.
 .DEFAULT_GOAL := help
 .PHONY: help setup node run test test-sqlite test-postgresql test-mariadb sure format lint types \
-	openapi coverage migrations-check requirements clean
+	openapi coverage migrations-check requirements clean bench bench-self \
+	bench-queue proofs
 
 PYTEST = .venv/bin/pytest -n $(or $(TEST_WORKERS),2) -q
+BENCH = BENCH_COMMAND="make $@$(foreach name,PEER_DIR PRODUCT QUICK ONLY ROUNDS SECONDS MINUTES,$(if $($(name)), $(name)=$($(name))))" \
+	.venv/bin/python -m bench
+BENCH_FLAGS = $(if $(PRODUCT),--product $(PRODUCT)) $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) \
+	$(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS))
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -50,6 +55,10 @@ openapi: setup ## Write docs/openapi.json and docs/asyncapi.json anew from the c
 	.venv/bin/flask --app wsgi openapi > docs/openapi.json
 	.venv/bin/flask --app wsgi asyncapi > docs/asyncapi.json
 
+proofs: setup node ## The long proofs at full size, on PostgreSQL; `make test` has their short form
+	@bin/packages redis-server nginx-light
+	PROOFS=long TEST_DATABASE=postgresql .venv/bin/pytest -q tests/proofs $(ARGS)
+
 coverage: setup node ## Branch coverage of the tests on SQLite and PostgreSQL together
 	rm -f .coverage .coverage.*
 	TEST_DATABASE=sqlite COVERAGE_FILE=.coverage.sqlite $(PYTEST) --cov --cov-report= --cov-fail-under=0
@@ -62,9 +71,21 @@ migrations-check: setup ## Migrations up, down and up again, with data, on all t
 	TEST_DATABASE=postgresql $(PYTEST) tests/test_migrations.py
 	TEST_DATABASE=mariadb $(PYTEST) tests/test_migrations.py
 
+bench: setup ## This product beside a peer: PEER_DIR=… [QUICK=1] [ONLY=me,tasks] [ROUNDS=3] [SECONDS=10] [PRODUCT=…]
+	@bin/packages wrk
+	@$(BENCH) compare $(if $(PEER_DIR),--peer $(PEER_DIR)) $(BENCH_FLAGS)
+
+bench-self: setup ## The same rows of the product alone
+	@bin/packages wrk
+	@$(BENCH) self $(BENCH_FLAGS)
+
+bench-queue: setup node ## The log of events beside Flask-SocketIO's message queue, as docs/adr/008 weighs them
+	@bin/packages redis-server
+	TEST_DATABASE=postgresql PYTHONPATH=.:tests .venv/bin/python bench/message_queue.py
+
 requirements: setup ## Compile requirements*.txt from requirements*.in; UPGRADE=1 takes new versions
 	bin/requirements $(if $(UPGRADE),--upgrade)
 
 clean: ## Remove what tools and runs have made, the development database too
-	rm -rf .venv tests/js/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* instance
+	rm -rf .venv tests/js/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* .bench instance
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -22,7 +22,7 @@ with warnings.catch_warnings():
     import eventlet
     import eventlet.patcher
     import eventlet.tpool
-    from eventlet.hubs import trampoline
+    from eventlet.hubs import get_hub, trampoline
     from eventlet.websocket import ConnectionClosedError, FailedConnectionError, RFC6455WebSocket, WebSocketWSGI
 
 log = logging.getLogger(__name__)
@@ -102,6 +102,21 @@ def spawn(work: Callable[..., None], *args: Any) -> None:
         eventlet.spawn_n(work, *args)
 
 
+def later(seconds: float, work: Callable[..., None], *args: Any) -> Callable[[], None]:
+    """Does work after a while, where the worker is patched; what it gives calls it off."""
+    if not patched():
+        return lambda: None
+    # A timer and no sleeping greenlet: thousands wait at a time, most of them to be called off.
+    cancel: Callable[[], None] = get_hub().schedule_call_global(seconds, eventlet.spawn_n, work, *args).cancel
+    return cancel
+
+
+def breathe() -> None:
+    """Lets the others go on. A greenlet that always finds something to read would not."""
+    if patched():
+        eventlet.sleep(0)
+
+
 def async_mode() -> str:
     """How python-socketio waits. Unpatched, nothing is served by it: sockets need the worker."""
     return "eventlet" if patched() else "threading"
@@ -110,7 +125,7 @@ def async_mode() -> str:
 # -- WebSockets ----------------------------------------------------------------------------------------------------
 
 MAX_FRAGMENTS = 1000
-TOO_BIG = 1009  # RFC 6455, 7.4.1
+NOT_UTF8, TOO_BIG = 1007, 1009  # RFC 6455, 7.4.1
 
 
 class _Message(RFC6455WebSocket.Message):  # type: ignore[misc]  # because the library ships no types
@@ -121,6 +136,13 @@ class _Message(RFC6455WebSocket.Message):  # type: ignore[misc]  # because the l
         if self.size > self.max_frame_length or len(self.data) >= MAX_FRAGMENTS:
             raise FailedConnectionError(TOO_BIG, "The message is too large.")
         super().push(data, final)
+
+    def getvalue(self) -> str | bytes:
+        try:
+            value: str | bytes = super().getvalue()
+        except UnicodeDecodeError:
+            raise FailedConnectionError(NOT_UTF8, "The text is not UTF-8.") from None
+        return value
 
 
 class _WebSocket(RFC6455WebSocket):  # type: ignore[misc]  # as above
@@ -134,10 +156,21 @@ class _WebSocket(RFC6455WebSocket):  # type: ignore[misc]  # as above
         stretched = (turned * (size // 4 + 1))[:size]
         return (int.from_bytes(data, "little") ^ int.from_bytes(stretched, "little")).to_bytes(size, "little")
 
+    def _recv_frame(self, message: Any = None) -> Any:
+        breathe()
+        return super()._recv_frame(message)
+
     def close(self, close_data: Any = None) -> None:
         """Says goodbye, and wakes the greenlet that reads: it would wait for a silent client until its time-out."""
+        # Not in the middle of a frame that a client is slow to read: nobody waits for it.
+        if not self._sendlock.locked():
+            with suppress(OSError):
+                self._send_closing_frame(close_data=close_data, ignore_send_errors=True)
+        self.abort()
+
+    def abort(self) -> None:
+        """Ends it without a word, and wakes whoever reads or writes."""
         with suppress(OSError):
-            self._send_closing_frame(close_data=close_data, ignore_send_errors=True)
             self.socket.shutdown(SHUT_RDWR)
 
     def wait(self) -> str | bytes | None:

@@ -68,8 +68,9 @@ def _admit(auth: Any) -> None:
     # The log first: rights that are lost after this are seen by the follower, who compares.
     log_state = events.state()
     actor = tokens.identify(token, address=request.remote_addr, request_id=None)
-    found.caps.claim(engine, str(actor.id), session.network)
     claims = tokens.read(token)
+    # Last of what may fail: a place that is taken is given back when its connection goes.
+    found.caps.claim(engine, str(actor.id), session.network)
     sid: Any = request.sid  # type: ignore[attr-defined]  # Flask-SocketIO puts it there
     space: Any = request.namespace  # type: ignore[attr-defined]  # as above
     found.admit(Connection(sid, engine, space, actor, claims["exp"], log_state.sealed, log_state.rights))

@@ -39,7 +39,7 @@ PASSWORD = "four-minutes-of-film"
 CHEAP_HASH = "scrypt:1024:8:1"
 KEPT_TABLES = ("alembic_version", "counters")
 
-pytest_plugins = ["live"]
+pytest_plugins = ["live", "tabs"]
 
 
 def pytest_configure(config: pytest.Config) -> None:

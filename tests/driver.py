@@ -47,11 +47,11 @@ class Gone:
 
 
 class Driver:
-    """One process for hundreds of clients."""
+    """One process for hundreds of clients, or of another script that takes and tells lines like it."""
 
-    def __init__(self) -> None:
+    def __init__(self, script: str = "driver.mjs", *arguments: str) -> None:
         self.process = subprocess.Popen(
-            [ROOT / "bin" / "node", ROOT / "tests" / "js" / "driver.mjs"],
+            [ROOT / "bin" / "node", ROOT / "tests" / "js" / script, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

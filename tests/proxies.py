@@ -2,10 +2,10 @@
 
 import os
 import pwd
+import signal
 import subprocess
 import tempfile
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,8 +61,10 @@ class RunningProxy:
         self.process.wait(10)
 
 
-def start_nginx(ports: Sequence[int], *, websocket_only: bool = False) -> RunningProxy:
+def start_nginx(ports: Sequence[int], *, websocket_only: bool = False, standby: bool = False) -> RunningProxy:
     """HTTP and WebSockets to these ports by turns; the one that is away is passed over.
+
+    With `standby` all go to the first, and to the others only when it is away.
 
     Long polling needs all requests of a socket at one process, so by turns it cannot work; with `websocket_only` it is
     refused at once.
@@ -70,7 +72,8 @@ def start_nginx(ports: Sequence[int], *, websocket_only: bool = False) -> Runnin
     folder = Path(tempfile.mkdtemp(prefix="nginx-", dir=started().folder))
     port = free_port()
     # max_fails=0: who comes back is asked again at once, not after nginx's usual 10 s.
-    upstream = " ".join(f"server 127.0.0.1:{one} max_fails=0;" for one in ports)
+    backup = {one: " backup" for one in ports[1:] if standby}
+    upstream = " ".join(f"server 127.0.0.1:{one} max_fails=0{backup.get(one, '')};" for one in ports)
     config = folder / "nginx.conf"
     config.write_text(CONFIG.format(folder=folder, port=port, upstream=upstream, refused=int(websocket_only)))
     user = {}
@@ -95,16 +98,23 @@ class OwnRedis:
         self.start()
 
     def start(self) -> None:
-        """Empty, as after a crash."""
+        """Empty, as after a crash; or goes on, if it had fallen silent."""
         if self.process is None:
             self.process = run_redis(self.port)
+        else:
+            self.process.send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
         if self.process is not None:
-            with suppress(ProcessLookupError):
-                self.process.terminate()
+            self.process.terminate()
+            self.process.send_signal(signal.SIGCONT)
             self.process.wait(10)
             self.process = None
+
+    def fall_silent(self) -> None:
+        """It still takes connections, and answers nothing."""
+        assert self.process
+        self.process.send_signal(signal.SIGSTOP)
 
     def restart(self) -> None:
         self.stop()

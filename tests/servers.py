@@ -143,6 +143,12 @@ def _start_postgres() -> str:
     given = os.environ.get("TEST_DATABASE_URL", "")
     if re.match(r"postgres(ql)?(\+psycopg2)?://", given):
         return re.sub(r"^[^:]+", "postgresql+psycopg2", given)
+    # What may be lost when the machine stops is no loss to a test.
+    return run_postgres(shared_buffers="64MB", fsync="off", synchronous_commit="off", full_page_writes="off")
+
+
+def run_postgres(**settings: str) -> str:
+    """A PostgreSQL of its own with these settings; gives the address of its first database."""
     with warnings.catch_warnings():
         # It warns of a missing XDG_RUNTIME_DIR, where sockets would go that are not used here.
         warnings.simplefilter("ignore")
@@ -159,11 +165,8 @@ def _start_postgres() -> str:
         "port": port,
         "unix_socket_directories": "",
         "max_connections": 300,
-        "shared_buffers": "64MB",
-        "fsync": "off",
-        "synchronous_commit": "off",
-        "full_page_writes": "off",
         "timezone": "UTC",
+        **settings,
     }
     flags = [part for key, value in options.items() for part in ("-c", f"{key}={value}")]
     user = {"user": server.system_user, "extra_groups": []} if server.system_user else {}

@@ -131,6 +131,29 @@ def test_a_removal_waits_for_what_is_being_written_for_the_person(app, api, owne
 
 
 @pytest.mark.only_on("postgresql", "mariadb")
+@pytest.mark.parametrize("what", ["edits a message", "has their meeting changed"])
+def test_a_removal_waits_for_what_is_being_told_of_the_person(app, api, people, owner, editor, what):
+    leaver = people.moderator(name="Lena Leaver")
+
+    def leave():
+        return Api(app).delete(f"/api/users/{leaver.id}", owner).status_code
+
+    meeting = {"title": "R", "date": "2031-01-01", "time": "10:00"}
+    said = api.post("/api/chat/messages", leaver, {"message": "Helo"}).json["id"]
+    path = f"/api/meetings/{api.post('/api/meetings', leaver, meeting).json['id']}"
+    with in_between(app, "INSERT INTO events", leave) as left_by:
+        if what == "edits a message":
+            answer = api.put(f"/api/chat/messages/{said}", leaver, {"message": "Hello"})
+        else:
+            answer = api.put(path, owner, {"attendees": [editor.id]})
+    assert (answer.status_code, [one.result() for one in left_by]) == (200, [204])
+    with app.app_context():
+        told = " ".join(db.session.execute(select(Event.data)).scalars())
+    assert "Lena" not in told
+    assert "Former member" in told
+
+
+@pytest.mark.only_on("postgresql", "mariadb")
 def test_a_deletion_under_way_holds_up_its_own_events_alone(app, api, owner):
     since = api.get("/api/events", owner).json["lastEventId"]
     film = {"name": "F", "deadline": "2031-01-01"}

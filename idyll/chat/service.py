@@ -99,6 +99,8 @@ def _sent(client_id: str, by: Actor) -> str | None:
 
 
 def edit(key: str, text: str, *, by: Actor) -> str:
+    # Their name is about to be told: a removal waits for it, or comes first.
+    execute(select(User.id).where(User.id == by.id).with_for_update(read=True))
     message = messages.lock(key, viewer=by)
     if not can_edit_message(by, message):
         raise Forbidden

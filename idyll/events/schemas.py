@@ -19,9 +19,13 @@ class EventsOut(Schema):
 
     EXAMPLE = {
         "events": [
-            {"eventId": "e41", "event": "task_deleted", "data": {"taskId": "01929e5c-8a10-7c3e-9b1d-5d7f4a2b6c82"}}
+            {
+                "eventId": "e41-9b0d2e4f",
+                "event": "task_deleted",
+                "data": {"taskId": "01929e5c-8a10-7c3e-9b1d-5d7f4a2b6c82", "eventId": "e41-9b0d2e4f"},
+            }
         ],
-        "lastEventId": "e41",
+        "lastEventId": "e41-9b0d2e4f",
         "more": False,
     }
 

@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -58,15 +58,28 @@ def seal() -> None:
 def _seal_some() -> int:
     with transaction() as session:
         session.execute(select(Counter).where(Counter.name == SEALED).with_for_update())
-        waiting = select(Event.id).where(Event.position.is_(None)).order_by(Event.id).limit(BATCH)
+        waiting = select(Event.id, Event.of).where(Event.position.is_(None)).order_by(Event.id).limit(BATCH)
+        rows = session.execute(waiting).all()
         # Whoever deletes or rewrites an event holds its row, and maybe others: waiting for it could deadlock.
-        ids = list(session.execute(waiting.with_for_update(skip_locked=True)).scalars())
+        free = set(session.execute(waiting.with_for_update(skip_locked=True)).scalars())
+        ids = _in_order(rows, free)
         if ids:
             shift = advance(SEALED, len(ids)) - len(ids) + 1
             for start, (first, last) in _runs(ids):
                 places = Event.id + (shift + start - first)
                 session.execute(update(Event).where(Event.id.between(first, last)).values(position=places))
         return len(ids)
+
+
+def _in_order(rows: Iterable[Any], free: set[int]) -> list[int]:
+    """The free ones, but for those that follow one of the same thing which is not."""
+    ids, late = [], set()
+    for row in rows:
+        if row.id in free and row.of not in late:
+            ids.append(row.id)
+        else:
+            late.add(row.of)
+    return ids
 
 
 def _runs(ids: Sequence[int]) -> Iterator[tuple[int, tuple[int, int]]]:

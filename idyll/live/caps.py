@@ -7,8 +7,8 @@ from ..errors import TooManyRequests
 from ..shared import Shared
 
 RETRY_SECONDS = 10
-LEASE_SECONDS = 60  # a killed process's places are free again after it
-# KEYS: the sets of the person and of the address; ARGV: now, end of the lease, the socket, and the two limits.
+LEASE_SECONDS = 20  # a killed process's places are free again after it; renewed each 5
+# KEYS: the sets of the person and of the address; ARGV: now, end of the lease, the socket, and a limit for each set.
 CLAIM = """
 for i, key in ipairs(KEYS) do
   redis.call('ZREMRANGEBYSCORE', key, '-inf', ARGV[1])
@@ -27,32 +27,38 @@ class Caps:
         self.shared = shared
         self.instance = instance
         self.limits = (per_user, per_address)
-        # Of this process: the sockets under each key, and the keys of each socket.
+        # Of this process: the sockets under each key, and the keys of each socket: two people may share a connection.
         self.held: dict[str, set[str]] = {}
-        self.keys: dict[str, tuple[str, str]] = {}
+        self.keys: dict[str, set[str]] = {}
 
     def claim(self, engine: str, user_id: str, network: str) -> None:
         """A place for an Engine.IO session, however many namespaces it opens. Raises `TooManyRequests`."""
-        keys = (self.shared.key("sockets", user_id), self.shared.key("sockets", network))
-        if self.keys.get(engine) == keys:
+        names = (user_id, network)
+        keys = {self.shared.key("sockets", name): limit for name, limit in zip(names, self.limits, strict=True)}
+        new = {key: limit for key, limit in keys.items() if key not in self.keys.get(engine, ())}
+        if not new:
             return
-        here = next((n for n, key in enumerate(keys) if len(self.held.get(key, ())) >= self.limits[n]), None)
-        # Taken here before Redis is asked: others come meanwhile.
-        self._take(engine, keys)
-        full = here if here is not None else self.shared.attempt(lambda r: self._claim(r, engine, keys), lambda: None)
+        full = next((key for key, limit in new.items() if len(self.held.get(key, ())) >= limit), None)
+        if full is None:
+            # Taken here before Redis is asked: others come meanwhile.
+            self._take(engine, new)
+            full = self.shared.attempt(lambda client: self._claim(client, engine, new), lambda: None)
+            if full is not None:
+                self._give(engine, new)
         if full is not None:
-            self._give(engine)
-            whose = "This account" if full == 0 else "This address"
+            whose = "This account" if full == next(iter(keys)) else "This address"
             raise TooManyRequests(f"{whose} has too many connections open.", retry_after=RETRY_SECONDS)
 
-    def _claim(self, client: object, engine: str, keys: tuple[str, str]) -> int | None:
+    def _claim(self, client: object, engine: str, new: dict[str, int]) -> str | None:
         moment = time.time()
         member = f"{self.instance}/{engine}"
-        found = client.eval(CLAIM, 2, *keys, moment, moment + LEASE_SECONDS, member, *self.limits)  # type: ignore[attr-defined]  # redis-py's types
-        return found - 1 if found else None
+        asked = (CLAIM, len(new), *new, moment, moment + LEASE_SECONDS, member, *new.values())
+        found = client.eval(*asked)  # type: ignore[attr-defined]  # redis-py's types
+        return list(new)[found - 1] if found else None
 
     def release(self, engine: str) -> None:
-        if keys := self._give(engine):
+        if keys := list(self.keys.get(engine, ())):
+            self._give(engine, keys)
             member = f"{self.instance}/{engine}"
             self.shared.attempt(lambda client: [client.zrem(key, member) for key in keys], list)
 
@@ -71,17 +77,18 @@ class Caps:
         if places:
             self.shared.attempt(send, lambda: None)
 
-    def _take(self, engine: str, keys: tuple[str, str]) -> None:
-        self._give(engine)
-        self.keys[engine] = keys
+    def _take(self, engine: str, keys: Iterable[str]) -> None:
+        self.keys.setdefault(engine, set()).update(keys)
         for key in keys:
             self.held.setdefault(key, set()).add(engine)
 
-    def _give(self, engine: str) -> Iterable[str]:
-        keys = self.keys.pop(engine, ())
+    def _give(self, engine: str, keys: Iterable[str]) -> None:
+        mine = self.keys.get(engine, set())
         for key in keys:
+            mine.discard(key)
             held = self.held.get(key, set())
             held.discard(engine)
             if not held:
                 self.held.pop(key, None)
-        return keys
+        if not mine:
+            self.keys.pop(engine, None)

@@ -46,6 +46,9 @@ class Connections:
     def find(self, sid: str) -> Connection | None:
         return self._by_sid.get(sid)
 
+    def holds(self, connection: Connection) -> bool:
+        return self._by_sid.get(connection.sid) is connection
+
     def of_engine(self, engine: str) -> set[Connection]:
         return self._engines.get(engine, set())
 

@@ -17,16 +17,18 @@ from ..limits import network
 from ..sweeping import sweep
 from ..transactions import committed
 from . import instances
+from .engine import asks_for_websocket, install
 from .follower import TICK_SECONDS, Follower
-from .frames import MAX_BYTES, EngineSocket, Json, Packet, quiet
+from .frames import MAX_BYTES, Json, Packet, quiet
 from .hub import CONNECT_SECONDS, Hub, Session
 
 log = logging.getLogger(__name__)
 PATHS = ("/socket.io", "/ws/chat")
+METHODS = ("GET", "POST", "OPTIONS")
+TRANSPORTS = ("polling", "websocket")
 # Sessions of an address above its cap that get in as far as the refusal, which says why.
 SLACK = 50
 HELLO_SECONDS = 5.0
-RENEW_SECONDS = 20.0
 SWEEP_SECONDS = 3600.0
 StartResponse = Callable[..., Any]
 
@@ -54,8 +56,10 @@ def init_app(app: Flask) -> None:
     app.extensions.update(hub=door.hub, on_worker_start=door.open, on_worker_stop=door.shut)
 
 
-def is_allowed(app: Flask, origin: str) -> bool:
-    """The origins of REST."""
+def is_allowed(app: Flask, origin: str | None) -> bool:
+    """The origins of REST; without one there is no browser to be told."""
+    if origin is None:
+        return False
     rules = app.config["CORS_ORIGINS"]
     return any(rule == origin if isinstance(rule, str) else rule.match(origin) for rule in rules)
 
@@ -70,7 +74,7 @@ class Door:
         engine = server.eio
         if async_mode() == "eventlet":
             engine._async = {**engine._async, "websocket": WebSocketServer}
-        EngineSocket.on_malformed = self.hub.malformed
+        install(engine, self.hub.malformed)
         engine.on("connect", self._opened)
         engine.on("message", self._received)
         engine.on("disconnect", self._closed)
@@ -85,17 +89,27 @@ class Door:
             answered: Iterable[bytes] = self.inner(environ, start_response)
             return answered
         request = Request(environ)
-        if "sid" not in request.args and (problem := self._refusal(request)) is not None:
+        if (problem := self._refusal(request)) is not None:
             with self.app.request_context(environ):
                 g.request_id = environ["idyll.request_id"]
                 return answer(problem)(environ, start_response)
+        session = self.server.eio.sockets.get(request.args.get("sid", ""))
+        if session is not None and session.upgraded and asks_for_websocket(environ):
+            turned_away: Iterable[bytes] = session.turn_away(environ, start_response)
+            return turned_away
         # Flask-SocketIO's own middleware does so for its one path.
         environ["flask.app"] = self.app
         handled: Iterable[bytes] = self.server.handle_request(environ, start_response)
         return handled
 
     def _refusal(self, request: Request) -> Problem | None:
-        """Why no new session may be opened; a client learns it as a failed connection."""
+        """Why it is no call of Engine.IO, or why no new session may be opened; a client sees its connection fail."""
+        query = request.args
+        # The library would take a missing transport for polling, and still speaks JSONP, which goes round CORS.
+        if request.method not in METHODS or query.get("transport") not in TRANSPORTS or "j" in query:
+            return Problem("This is not a call of Socket.IO.")
+        if query.get("sid"):  # an empty one is none to the library
+            return None
         if self.hub.closing:
             return Unavailable("The server is restarting.")
         if len(self.hub.sessions) >= self.app.config["SOCKETS_TOTAL"]:
@@ -133,9 +147,11 @@ class Door:
         """Called in the worker once it serves."""
         committed.connect(self.follower.wake)
         spawn(self.follower.run)
+        spawn(self.follower.watch)
         spawn(self._watch)
         spawn(self._beat)
         if self.hub.bus.shared.client is not None:
+            spawn(self._greet)
             spawn(self.hub.bus.listen, self._hear, self._back)
 
     def shut(self) -> None:
@@ -180,16 +196,21 @@ class Door:
         self.hub.leave_those_who_went()
         self.hub.presence.forget_the_silent()
 
-    def _beat(self) -> None:
-        """The heartbeat and the sweep; both pause while nobody is there, so that a sleeping database stays asleep."""
-        swept_at = time.monotonic() - SWEEP_SECONDS * random.random()  # noqa: S311 - spreads the instances, hides nothing
-        renewed_at = 0.0
+    def _greet(self) -> None:
+        """Says over Redis who is here and whose places are taken; a silent database does not hold it up."""
         while not self.hub.closing:
             try:
                 self.hub.introduce()
-                if time.monotonic() >= renewed_at + RENEW_SECONDS:
-                    renewed_at = time.monotonic()
-                    self.hub.caps.renew()
+                self.hub.caps.renew()
+            except Exception as error:  # noqa: BLE001 - the next one comes soon
+                log.warning("no greeting: %s", type(error).__name__)
+            time.sleep(HELLO_SECONDS)
+
+    def _beat(self) -> None:
+        """The heartbeat and the sweep; both pause while nobody is there, so that a sleeping database stays asleep."""
+        swept_at = time.monotonic() - SWEEP_SECONDS * random.random()  # noqa: S311 - spreads the instances, hides nothing
+        while not self.hub.closing:
+            try:
                 if self.follower.awake():
                     with self.app.app_context():
                         instances.beat(self.hub.id)

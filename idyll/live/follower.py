@@ -33,6 +33,7 @@ class Follower:
         self.known = (0, 0)
         self.position = 0
         self.turn = 0
+        self.stepping = False
         self.failing = False
 
     def wake(self, *_: object) -> None:
@@ -52,6 +53,7 @@ class Follower:
             full = time.monotonic() >= checked_at + TICK_SECONDS
             if full:
                 checked_at = time.monotonic()
+            self.stepping = True
             try:
                 with self.app.app_context():
                     self.step(look_at_rights=full)
@@ -60,28 +62,49 @@ class Follower:
                 # Said once: it will fail each half second for as long as the database is away.
                 (log.debug if self.failing else log.error)("the log can't be followed: %s", type(error).__name__)
                 self.failing = True
+            finally:
+                self.stepping = False
+
+    def watch(self) -> None:
+        """Rights end in time even while a step takes long, since another process holds the log."""
+        while True:
+            time.sleep(TICK_SECONDS)
+            if self.stepping:
+                try:
+                    with self.app.app_context():
+                        self._look_at_rights(events.state())
+                except Exception as error:  # noqa: BLE001 - the watching goes on
+                    log.debug("rights can't be looked at: %s", type(error).__name__)
 
     def step(self, *, look_at_rights: bool) -> None:
         """Everything committed until now: rights first, then events."""
         state = events.state()
+        # Before anything that may have to wait for another process.
+        if not self._look_at_rights(state) and look_at_rights:
+            self._look_at_some()
         if state.waiting:
             events.seal()
             state = events.state()
         if (state.sealed, state.rights) != self.known:
             self.known = (state.sealed, state.rights)
             self.hub.bus.say("wake")
-        self._look_at_rights(state, some=look_at_rights)
         self._tell(state)
 
-    def _look_at_rights(self, state: LogState, *, some: bool) -> None:
+    def _look_at_rights(self, state: LogState) -> bool:
+        """Until all open sockets go by rights as new as the state; whether any did not."""
+        found = False
+        while asked := [connection for connection in self.hub.connections if connection.as_of < state.rights]:
+            found = True
+            self.hub.set_rights(asked, rights_of(connection.actor for connection in asked))
+        return found
+
+    def _look_at_some(self) -> None:
+        """Whatever changed a row without saying so is found all the same, in turn."""
         everybody = list(self.hub.connections)
-        asked = [connection for connection in everybody if connection.as_of < state.rights]
-        if some and everybody and not asked:
-            # Whatever changed a row without saying so is found all the same, in turn.
+        if everybody:
             start = self.turn % len(everybody)
             asked = (everybody + everybody)[start : start + min(SESSIONS_A_TICK, len(everybody))]
             self.turn = start + len(asked)
-        if asked:
             self.hub.set_rights(asked, rights_of(connection.actor for connection in asked))
 
     def _tell(self, state: LogState) -> None:
@@ -92,6 +115,8 @@ class Follower:
         self.position = max(self.position, oldest)
         while self.position < state.sealed:
             rows = events.between(self.position, state.sealed, BATCH)
+            # Also of those who came in since, who may have lost since what they were admitted with.
+            self._look_at_rights(state)
             recipients = Recipients(self.hub.connections, rows)
             # Nothing is read while it is sent: the connection is better used elsewhere.
             release()

@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 CONNECT_SECONDS = 10  # within which a session must be logged in
 MAX_REFUSALS = 20
 LINGER_SECONDS = 1.0  # a reload of the page is no leaving
+GOODBYE_SECONDS = 0.5
 
 
 @dataclass
@@ -107,8 +108,10 @@ class Hub:
         self.left(connection)
         self.emit("token_expired", "{}", [connection])
         self.server.disconnect(connection.sid, namespace=connection.namespace)
-        if not self.connections.of_engine(engine):
-            self.close(engine)
+        if not self.connections.of_engine(engine) and (session := self.sessions.get(engine)) is not None:
+            # A client that polls would meet the end before the words that come in the same answer. The official one
+            # goes by itself; whoever stays is closed.
+            session.alone_since = time.monotonic() - CONNECT_SECONDS + GOODBYE_SECONDS
 
     def close(self, engine: str) -> None:
         """Ends an Engine.IO session; what it was sent before still goes out."""
@@ -218,6 +221,8 @@ class Hub:
     def set_rights(self, asked: Iterable[Connection], rights: dict[str, tuple[Actor, int]]) -> None:
         """What the people behind some sockets may now, by session; who is not in it lost their token."""
         for connection in asked:
+            if not self.connections.holds(connection):
+                continue
             found = rights.get(str(connection.actor.session_id))
             if found is None:
                 self.silence(connection)

@@ -10,7 +10,6 @@ from ..database import execute
 from ..transactions import transaction
 from .models import Instance
 
-BEAT_SECONDS = 5.0
 GONE_AFTER = timedelta(seconds=20)
 
 

@@ -19,7 +19,8 @@ class Recipients:
     for each editor to whom something of it is addressed."""
 
     def __init__(self, connections: Connections, rows: Sequence[Any]) -> None:
-        self.addressed = {row.position: self._addressed(connections, row) for row in rows}
+        self.connections = connections
+        self.addressed = {row.position: self._addressed(row) for row in rows}
         self.guarded = {row.position for row in rows if row.about in events.GUARDED}
         self.shared: set[int] = set()
         self.seen: dict[str, set[int]] = {}
@@ -27,18 +28,19 @@ class Recipients:
             self._ask(rows)
 
     def of(self, row: Any) -> list[Connection]:
-        return [one for one in self.addressed[row.position] if self._may_see(one, row)]
+        addressed = self.addressed[row.position].items()
+        # Some may have lost their socket while the database was asked.
+        return [one for one, actor in addressed if self.connections.holds(one) and self._may_see(actor, row)]
 
-    @staticmethod
-    def _addressed(connections: Connections, row: Any) -> dict[Connection, None]:
+    def _addressed(self, row: Any) -> dict[Connection, Actor]:
+        """With what they may at this moment: who gains rights later gains them for later events."""
         found: dict[Connection, None] = {}
         now = time.time()
         for room in row.audience[1:-1].split("| |"):
-            found.update(dict.fromkeys(connections.in_group(room)))
-        return {one: None for one in found if one.start < row.position and one.expires_at > now}
+            found.update(dict.fromkeys(self.connections.in_group(room)))
+        return {one: one.actor for one in found if one.start < row.position and one.expires_at > now}
 
-    def _may_see(self, one: Connection, row: Any) -> bool:
-        actor = one.actor
+    def _may_see(self, actor: Actor, row: Any) -> bool:
         if not is_member(actor):
             return bool(row.name == "user_updated" and row.of == actor.id)
         if row.position not in self.guarded or (row.position in self.shared and not is_manager(actor)):
@@ -51,9 +53,9 @@ class Recipients:
             self.shared = events.seen_by(SOMEBODY, to_members)
         wanted: dict[str, tuple[Actor, set[int]]] = {}
         for position in self.guarded:
-            for one in self.addressed[position]:
-                if is_manager(one.actor) or position not in self.shared:
-                    wanted.setdefault(_like(one.actor), (one.actor, set()))[1].add(position)
+            for actor in self.addressed[position].values():
+                if is_manager(actor) or position not in self.shared:
+                    wanted.setdefault(_like(actor), (actor, set()))[1].add(position)
         self.seen = {key: events.seen_by(actor, sorted(positions)) for key, (actor, positions) in wanted.items()}
 
 

@@ -3,7 +3,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from flask import current_app
-from sqlalchemy import delete, insert, select
+from sqlalchemy import and_, delete, insert, or_, select
 
 from ..actor import Actor
 from ..audit.service import difference, note
@@ -99,8 +99,12 @@ def cancel(meeting: Meeting, *, by: Actor) -> None:
 def drop_attendee(user_id: str, *, by: Actor) -> None:
     """Takes somebody who goes out of their meetings."""
     theirs = select(Attendee.meeting_id).where(Attendee.user_id == user_id)
-    found = select(Meeting).where(Meeting.id.in_(theirs)).order_by(Meeting.id).with_for_update(key_share=True)
-    for meeting in db.session.execute(found).scalars().all():
+    # Those that they called are only waited for: whoever changes one now tells others who called it.
+    called = and_(Meeting.organizer_id == user_id, Meeting.cancelled_at.is_(None))
+    found = select(Meeting).where(or_(Meeting.id.in_(theirs), called)).order_by(Meeting.id)
+    locked = db.session.execute(found.with_for_update(key_share=True)).scalars().all()
+    attended = set(db.session.execute(theirs).scalars())
+    for meeting in [meeting for meeting in locked if meeting.id in attended]:
         before = parsed(meetings.of(meeting.id))
         one = (Attendee.meeting_id == meeting.id, Attendee.user_id == user_id)
         db.session.execute(delete(Attendee).where(*one))

@@ -1,4 +1,4 @@
-// One tab of a browser for tests/tabs.py: it runs the code of README.md and docs/live.md, and does what it is told.
+// One tab of a browser for tests/tabs.py: it has the code of README.md and docs/live.md, and does what it is told.
 
 import { createInterface } from "node:readline";
 
@@ -20,33 +20,43 @@ function tell(kind, name, content) {
   process.stdout.write(`tab\t${kind}\t${name}\t${process.hrtime.bigint()}\t${JSON.stringify(content)}\n`);
 }
 
-function listen(opened) {
+function use(opened) {
   live = opened;
   for (const name of events) live.on(name, (data) => tell("event", name, data));
+  tell("event", "state", live.state);
 }
 
 const commands = {
   signIn: (login, password) => api.login(login, password),
   signOut: () => api.logout(),
-  get: (path) => api.get(path),
   start: async () => {
     shown = await start();
-    listen(shown.live);
+    use(shown.live);
   },
-  // With a token that ends soon, from the time before the tab was reloaded.
-  open: ({ token, seconds, ...options }) => {
+  // `token` is from an earlier log-in, and taken to be good for so many seconds.
+  open: ({ token, seconds = 0, ...options } = {}) => {
     const ends = Date.now() + seconds * 1000;
     const given = async (left) => (token && Date.now() + left * 1000 < ends ? token : api.token(left));
-    listen(new IdyllLive({ url, token: given, ...options }));
+    use(new IdyllLive({ url, token: given, ...options }));
   },
   shown: () => ({ tasks: [...shown.tasks.values()], messages: [...shown.messages.values()] }),
-  // Loads that fail at first, and how often they ran.
-  loadBadly: (failures) => live.load(async () => {
-    tell("event", "loaded", failures);
-    if (failures-- > 0) throw new Error("the list did not come");
-  }) && null,
+  // A list that takes its time, and can't be had at first.
+  load: (failures, milliseconds = 0) => {
+    live.load(async () => {
+      tell("event", "load", failures);
+      await new Promise((resolve) => setTimeout(resolve, milliseconds));
+      if (failures > 0) throw new Error(`no list, ${failures--}`);
+      tell("event", "loaded", failures);
+    });
+  },
+  send: (text, room, clientId) => live.send(text, room, clientId ?? undefined),
+  join: (room) => live.join(room),
+  leave: (room) => live.leave(room),
+  typing: (room, typing) => live.typing(room, typing),
+  ask: (event, payload) => live.ask(event, payload),
   state: () => live.state,
-  live: (method, ...args) => live[method](...args),
+  startOver: () => live.startOver(),
+  close: () => live.close(),
 };
 
 createInterface({ input: process.stdin })
@@ -55,8 +65,8 @@ createInterface({ input: process.stdin })
     try {
       tell("ack", id, { error: null, answers: [(await commands[command](...args)) ?? null] });
     } catch (error) {
-      const answer = error instanceof Refusal ? { refused: error.problem } : null;
-      tell("ack", id, { error: answer ? null : String(error.stack), answers: [answer] });
+      const refused = error instanceof Refusal;
+      tell("ack", id, { error: refused ? null : String(error), answers: refused ? [{ refused: error.problem }] : [] });
     }
   })
   .on("close", () => process.exit(0));

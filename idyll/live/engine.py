@@ -1,0 +1,237 @@
+"""Engine.IO sessions that an attacker finds no hold on: bounded, fair to each other, and never a traceback."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import engineio.socket
+from engineio.exceptions import ContentTooLongError, EngineIOError, SocketIsClosedError
+from engineio.packet import NOOP, PING, Packet
+from engineio.socket import Socket
+
+from ..concurrency import breathe, later
+
+# What a client may leave unread; with more it has to come back and `sync`.
+MAX_QUEUE = 5000  # packets
+MAX_UNREAD = 4 * 1024 * 1024  # characters
+UPGRADE_SECONDS = 10.0  # for a WebSocket to take over from the polls
+TAKEOVER_SECONDS = 1.0  # that a poll waits for one that is about to
+FLUSH_SECONDS = 5.0  # for a client to read the last of what it was sent
+TYPES = tuple("123456")  # of packets that a client may send, as text
+
+
+class EngineSocket(Socket):  # type: ignore[misc]  # because the library ships no types
+    """One Engine.IO session: one WebSocket, or the long polls of one client."""
+
+    last_ping: float | None  # when the ping went out that is not answered yet
+
+    def __init__(self, server: Any, sid: str) -> None:
+        super().__init__(server, sid)
+        self.ws: Any = None
+        self.unread = 0  # characters that wait, or were handed out last
+        self.handed_out = 0
+        self.probed = False  # a WebSocket that wants to take over has shown that it works
+        self.busy: set[str] = set()
+        self.no_ping: Callable[[], None] = _nothing
+
+    # -- what goes out
+
+    def send(self, pkt: Any) -> None:
+        if self.closed:
+            return
+        if self.queue.qsize() > MAX_QUEUE or self.unread > MAX_UNREAD:
+            ws = self.ws
+            self.close(abort=True)
+            if ws is not None:
+                ws.abort()
+            return
+        self.unread += _size(pkt)
+        super().send(pkt)
+
+    def poll(self) -> list[Any]:
+        # Whoever asks for more has read what they were given before.
+        self.unread -= self.handed_out
+        self.handed_out = 0
+        packets: list[Any] = super().poll()
+        self.handed_out = sum(map(_size, packets))
+        return packets
+
+    def schedule_ping(self) -> None:
+        # The library's way, a sleeping greenlet, outlives the session.
+        if self.last_ping:
+            self.last_ping = None
+            self.no_ping = later(self.server.ping_interval, self._ping)
+
+    def _ping(self) -> None:
+        if not self.closing and not self.closed:
+            self.last_ping = time.time()
+            self.send(Packet(PING))
+
+    def close(self, wait: bool = True, abort: bool = False, reason: Any = None) -> None:  # noqa: ARG002 - see below
+        # Never waits until everything is read, as the library does for a POST that it refuses: nobody may be reading.
+        super().close(wait=False, abort=abort, reason=reason)
+        self.no_ping()
+        self.server.sockets.pop(self.sid, None)
+        if self.ws is not None:
+            later(FLUSH_SECONDS, self.ws.abort)
+
+    # -- what comes in
+
+    def malformed(self) -> bool:
+        """Counts a broken packet; whether the session ends by it."""
+        ended: bool = self.server.on_malformed(self.sid)
+        return ended
+
+    def receive(self, pkt: Any) -> None:
+        try:
+            super().receive(pkt)
+        except EngineIOError:
+            if self.closed or self.malformed():
+                raise
+
+    def sound(self, encoded: bytes | str) -> str | None:
+        """The text of a packet that a client may send; None for anything else, which is counted."""
+        try:
+            text = encoded.decode() if isinstance(encoded, bytes) else encoded
+        except ValueError:
+            text = ""
+        if text[:1] in TYPES:
+            return text
+        self.malformed()
+        return None
+
+    def handle_get_request(self, environ: dict[str, Any], start_response: Any) -> Any:
+        """A poll, or the way to a WebSocket."""
+        if asks_for_websocket(environ):
+            return super().handle_get_request(environ, start_response)
+        with self._one_at_a_time("GET"):
+            waits_until = time.monotonic() + TAKEOVER_SECONDS
+            while self.probed and not self.upgraded and time.monotonic() < waits_until:
+                self.server.sleep(0.02)
+            if self.upgraded or not self.connected:
+                return self._refuse()
+            # Until it is probed, a WebSocket may be one that only looks open: what there is goes by the polls.
+            packets = [] if self.probed else self._polled()
+            # Nothing at all is no packet; one that says nothing is.
+            return packets or [Packet(NOOP)]
+
+    def _polled(self) -> list[Any]:
+        if not self.check_ping_timeout():
+            raise SocketIsClosedError
+        try:
+            return self.poll()
+        except EngineIOError:
+            self.close(reason=self.server.reason.TRANSPORT_ERROR)
+            raise
+
+    def _refuse(self) -> Any:
+        if not self.connected:
+            # What would have been a session by WebSocket.
+            self.close(abort=True)
+        return self.server._bad_request("Unexpected HTTP request")
+
+    def handle_post_request(self, environ: dict[str, Any]) -> None:
+        """Each packet by itself: a broken one takes nothing else along."""
+        most = self.server.max_http_buffer_size
+        with self._one_at_a_time("POST"):
+            try:
+                body = environ["wsgi.input"].read(most + 1)
+            except OSError:
+                raise EngineIOError("cut short") from None
+            if len(body) > most:
+                raise ContentTooLongError
+            for encoded in body.split(b"\x1e"):
+                breathe()
+                if self.closed:
+                    raise SocketIsClosedError
+                if (text := self.sound(encoded)) is not None:
+                    self.receive(Packet(encoded_packet=text))
+
+    @contextmanager
+    def _one_at_a_time(self, kind: str) -> Iterator[None]:
+        """Clients have one poll open and one POST; of many at once, each would hold one of the worker's places."""
+        if kind in self.busy:
+            self.close(abort=True)
+            raise EngineIOError("overlap")
+        self.busy.add(kind)
+        try:
+            yield
+        finally:
+            self.busy.discard(kind)
+
+    def _upgrade_websocket(self, environ: dict[str, Any], start_response: Any) -> Any:
+        if self.ws is not None or self.upgraded:
+            return self.turn_away(environ, start_response)
+        answer = super()._upgrade_websocket(environ, start_response)
+        if not self.connected:
+            # The handshake failed, and has been answered.
+            self._refuse()
+        return answer
+
+    def turn_away(self, environ: dict[str, Any], start_response: Any) -> Any:
+        """A second WebSocket of one session is closed as soon as it is open, as by the official server."""
+        return self.server._async["websocket"](lambda _: None, self.server)(environ, start_response)
+
+    def _websocket_handler(self, ws: Any) -> Any:
+        self.ws = ws
+        in_time = later(UPGRADE_SECONDS, self._give_up, ws) if self.connected else _nothing
+        try:
+            return super()._websocket_handler(_Sound(ws, self))
+        except OSError:
+            # It went in the middle of the upgrade.
+            return []
+        finally:
+            in_time()
+            self.ws = None
+            self.upgrading = self.probed = False
+
+    def _give_up(self, ws: Any) -> None:
+        if not self.upgraded:
+            ws.abort()
+
+
+def install(engine: Any, on_malformed: Callable[[str], bool]) -> None:
+    """`on_malformed` counts a broken packet of a session, and says whether the session ends by it."""
+    engine.on_malformed = on_malformed
+    # The library has no setting for it.
+    engineio.socket.Socket = EngineSocket
+
+
+def _nothing() -> None:
+    pass
+
+
+def _size(packet: Any) -> int:
+    return len(packet.data) if isinstance(packet.data, str) else 0
+
+
+def asks_for_websocket(environ: dict[str, Any]) -> bool:
+    wishes = [wish.strip() for wish in environ.get("HTTP_CONNECTION", "").lower().split(",")]
+    return "upgrade" in wishes and environ.get("HTTP_UPGRADE", "").lower() == "websocket"
+
+
+class _Sound:
+    """A WebSocket that hands only whole Engine.IO packets on: what the library can't parse would end its greenlet."""
+
+    def __init__(self, ws: Any, owner: EngineSocket) -> None:
+        self.ws = ws
+        self.socket = ws.socket
+        self.owner = owner
+        self.close = ws.close
+
+    def send(self, text: str) -> None:
+        if self.owner.upgrading:
+            self.owner.probed = True
+        self.ws.send(text)
+
+    def wait(self) -> str | None:
+        while (received := self.ws.wait()) is not None and not self.owner.closed:
+            # Binary messages have no meaning here.
+            if (text := self.owner.sound(received if isinstance(received, str) else b"")) is not None:
+                return text
+        if received is None:
+            # Nobody is there: whatever is still being written is in vain.
+            self.ws.abort()
+            self.owner.ws = None
+        return None

@@ -1,0 +1,150 @@
+"""What changes in the very moment in which the follower looks: nobody is told too much by it, nor too little."""
+
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+from conftest import actor
+from engineio import socket as engine
+from engineio.packet import MESSAGE
+from flask_jwt_extended import decode_token
+from sqlalchemy import event as hooks
+from sqlalchemy import select
+
+from idyll.events import service as events
+from idyll.events.models import Event
+from idyll.extensions import db
+from idyll.live.connections import Connection
+from idyll.live.follower import Follower
+
+ASKS_FOR_ROWS = "SELECT events.position, events.name"
+ASKS_WHO_MAY_SEE = "SELECT events.position FROM events"
+
+
+@pytest.fixture
+def hub(app):
+    hub = app.extensions["hub"]
+    yield hub
+    for connection in hub.connections:
+        hub.connections.remove(connection)
+    hub.server.eio.sockets.clear()
+
+
+@pytest.fixture
+def follower(app, hub):
+    return Follower(app, hub)
+
+
+@pytest.fixture
+def step(app, follower):
+    """What a running process does each half second."""
+
+    def step():
+        with app.app_context():
+            follower.step(look_at_rights=True)
+
+    return step
+
+
+@pytest.fixture
+def socket(app, hub):
+    """A namespace of a client as the door makes it once its token was looked at; admit it yourself."""
+
+    def made(who, key="one", namespace="/"):
+        if key not in hub.server.eio.sockets:
+            hub.server.eio.sockets[key] = engine.Socket(hub.server.eio, key)
+        with app.app_context():
+            log, session = events.state(), decode_token(who.token)["sid"]
+        now = replace(actor(who), session_id=session)
+        return Connection(f"{key}{namespace}", key, namespace, now, time.time() + 60, log.sealed, log.rights)
+
+    return made
+
+
+@pytest.fixture
+def heard(hub):
+    """The names of the events that were sent over a namespace."""
+
+    def names(connection):
+        space = "" if connection.namespace == "/" else f"{connection.namespace},"
+        queue = hub.server.eio.sockets[connection.engine].queue.queue
+        sent = [packet.data for packet in queue if packet is not None and packet.packet_type == MESSAGE]
+        return [data.split('"')[1] for data in sent if data.startswith(f"2{space}[")]
+
+    return names
+
+
+@contextmanager
+def just_before(app, statement, deed):
+    """Something happens just before the first such statement."""
+    with app.app_context():
+        engine = db.engine
+    done = []
+
+    def interrupt(_connection, _cursor, running, *_):
+        if " ".join(running.split()).startswith(statement) and not done:
+            done.append(statement)
+            deed()
+
+    hooks.listen(engine, "before_cursor_execute", interrupt)
+    try:
+        yield
+    finally:
+        hooks.remove(engine, "before_cursor_execute", interrupt)
+    assert done, "it was never asked"
+
+
+def test_who_was_let_in_by_rights_lost_meanwhile_is_told_nothing_by_them(
+    app, api, hub, step, socket, heard, owner, moderator
+):
+    hub.connections.add(socket(owner, "another"))
+    late = socket(moderator)
+    assert api.put(f"/api/users/{moderator.id}", owner, {"role": "editor"}).status_code == 200
+    assert api.post("/api/payouts", owner, {"projectName": "Rent", "amount": 1}).status_code == 201
+    with just_before(app, ASKS_FOR_ROWS, lambda: hub.connections.add(late)):
+        step()
+    assert heard(late) == ["token_expired"]
+
+
+def test_who_loses_the_socket_while_recipients_are_chosen_is_told_nothing_more(
+    app, api, hub, step, socket, heard, owner, moderator
+):
+    # Two people's namespaces on one connection, which stays open for the other.
+    leaver, stayer = socket(moderator), socket(owner, namespace="/ws/chat")
+    for connection in (leaver, stayer):
+        hub.connections.add(connection)
+    assert api.post("/api/payouts", owner, {"projectName": "Rent", "amount": 1}).status_code == 201
+    with just_before(app, ASKS_WHO_MAY_SEE, lambda: hub.silence(leaver)):
+        step()
+    assert heard(leaver) == ["token_expired"]
+    assert heard(stayer) == ["payout_created"]
+
+
+def test_who_gains_rights_while_recipients_are_chosen_misses_nothing(app, api, hub, step, socket, heard, owner, editor):
+    task = {"name": "T", "deadline": "2030-01-01", "assignedTo": editor.id}
+    riser = socket(editor)
+    hub.connections.add(riser)
+    assert api.post("/api/tasks", owner, task).status_code == 201
+    promoted = replace(riser.actor, role="owner")
+    with just_before(app, ASKS_WHO_MAY_SEE, lambda: hub.connections.set_actor(riser, promoted, riser.as_of)):
+        step()
+    assert sorted(heard(riser)) == ["new_notification", "task_created"]
+
+
+@pytest.mark.database
+@pytest.mark.only_on("postgresql", "mariadb")
+def test_the_places_of_a_thing_keep_their_order_while_somebody_rewrites_the_first(app, api, owner):
+    """A removal holds the events that speak of the person, and waits for nobody else's."""
+    task = api.post("/api/tasks", owner, {"name": "T", "deadline": "2030-01-01"}).json["id"]
+    with app.app_context(), db.engine.connect() as removal, removal.begin():
+        removal.execute(select(Event.id).where(Event.of == task).with_for_update())
+        assert api.put(f"/api/tasks/{task}", owner, {"name": "Other"}).status_code == 200
+        another = api.post("/api/tasks", owner, {"name": "Another", "deadline": "2030-01-01"}).json["id"]
+        events.seal()
+        places = dict(db.session.execute(select(Event.of, Event.position)).all())
+        assert places[another] == 1
+    with app.app_context():
+        events.seal()
+        found = select(Event.name).where(Event.of == task).order_by(Event.position)
+        assert list(db.session.execute(found).scalars()) == ["task_created", "task_updated"]
