@@ -43,7 +43,6 @@ SESSION_SETTINGS = {
         "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ONLY_FULL_GROUP_BY'",
         "SET SESSION innodb_lock_wait_timeout = 5",
         "SET SESSION time_zone = '+00:00'",
-        "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
     ),
     "sqlite": (
         "PRAGMA journal_mode = WAL",
@@ -79,7 +78,6 @@ def prepare(engine: Engine) -> None:
         if name == "postgresql":
             # As text: that is what ids are here, and making objects of them costs more than reading the page.
             register_type(UUID_AS_TEXT, connection)
-            connection.autocommit = True
 
     @event.listens_for(engine, "begin")
     def begin_(connection: Connection) -> None:
@@ -91,6 +89,11 @@ def prepare(engine: Engine) -> None:
     def rest_(connection: Any, _: ConnectionPoolEntry, state: PoolResetState) -> None:
         if not state.terminate_only:
             rest(connection)
+
+    @event.listens_for(engine, "checkout")
+    def ready(connection: Any, *_: Any) -> None:
+        # SQLAlchemy puts its own default back after a use with another isolation level.
+        READY[name](connection)
 
     if name != "sqlite":
         event.listen(engine, "checkin", _remember)
@@ -122,12 +125,26 @@ def _begin_on_postgresql(connection: Connection) -> None:
 def _rest_on_postgresql(connection: Any) -> None:
     if connection.info.transaction_status != TRANSACTION_STATUS_IDLE:
         connection.rollback()
-    connection.autocommit = True
+
+
+def _ready_on_postgresql(connection: Any) -> None:
+    if not connection.autocommit:
+        connection.autocommit = True
 
 
 def _rest_on_mysql(connection: Any) -> None:
     if connection.server_status & SERVER_STATUS.SERVER_STATUS_IN_TRANS:
         connection.rollback()
+
+
+def _ready_on_mysql(connection: Any) -> None:
+    if not connection.get_autocommit():
+        connection.autocommit(True)
+
+
+def _ready_on_sqlite(connection: Any) -> None:
+    if connection.isolation_level is not None:
+        connection.isolation_level = None
 
 
 def _rest_on_sqlite(connection: Any) -> None:
@@ -140,6 +157,11 @@ BEGIN: dict[str, Callable[[Connection], Any]] = {
     "mysql": lambda connection: connection.exec_driver_sql("BEGIN"),
     # A deferred transaction that turns to writing fails at once when another one wrote meanwhile.
     "sqlite": lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"),
+}
+READY: dict[str, Callable[[Any], None]] = {
+    "postgresql": _ready_on_postgresql,
+    "mysql": _ready_on_mysql,
+    "sqlite": _ready_on_sqlite,
 }
 REST: dict[str, Callable[[Any], None]] = {
     "postgresql": _rest_on_postgresql,
@@ -187,15 +209,20 @@ def _give_up(connection: PoolProxiedConnection, error: BaseException) -> None:
     dialect = db.engine.dialect
     if not isinstance(error, dialect.loaded_dbapi.Error):
         connection.invalidate()  # cut off in the middle of an answer
-        raise error
+        return
     lost = dialect.is_disconnect(error, connection, None)
     if lost:
         connection.invalidate(error)
     else:
         connection.close()
-    raise DBAPIError.instance(
-        "", None, error, dialect.loaded_dbapi.Error, connection_invalidated=lost, dialect=dialect, hide_parameters=True
-    ) from error
+    raise _wrapped(error, lost=lost) from error
+
+
+def _wrapped(error: Exception, *, lost: bool) -> BaseException:
+    kind, dialect = db.engine.dialect.loaded_dbapi.Error, db.engine.dialect
+    options: Any = {"connection_invalidated": lost, "dialect": dialect, "hide_parameters": True}
+    made: BaseException = DBAPIError.instance("", None, error, kind, **options)
+    return made
 
 
 def in_transaction() -> bool:
@@ -205,7 +232,10 @@ def in_transaction() -> bool:
 def reader() -> PoolProxiedConnection:
     """The connection that this request reads through, in autocommit; returned to the pool at the request's end."""
     if "reader" not in g:
-        g.reader = db.engine.raw_connection()
+        try:
+            g.reader = db.engine.raw_connection()
+        except db.engine.dialect.loaded_dbapi.Error as error:
+            raise _wrapped(error, lost=True) from error
     found: PoolProxiedConnection = g.reader
     return found
 

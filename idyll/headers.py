@@ -61,7 +61,8 @@ class Envelope:
         def cors(origin: str, method: str, wanted_method: str, wanted_headers: str) -> Pairs:
             asked = {"Origin": origin, "Access-Control-Request-Method": wanted_method}
             asked["Access-Control-Request-Headers"] = wanted_headers
-            return [(name, str(value)) for name, value in get_cors_headers(options, Headers(asked), method).items()]
+            found = get_cors_headers(options, Headers(asked), method).items()
+            return [(name, str(value)) for name, value in found if name != "Vary"]
 
         self.cors = cors
 
@@ -83,6 +84,8 @@ class Envelope:
         if (figures := environ.get("idyll.rate_limit")) is not None:
             names_of = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
             more += [(name, str(figure)) for name, figure in zip(names_of, figures, strict=True)]
+        if "vary" not in names:
+            more.append(("Vary", "Origin"))
         if "access-control-allow-origin" not in names:
             more += self._cors_of(environ)
         return headers + more

@@ -89,5 +89,6 @@ def engine_options(url: URL) -> dict[str, Any]:
             "tcp_user_timeout": 20_000,
         }
     else:
-        options["connect_args"] = {"connect_timeout": 5, "read_timeout": 30, "write_timeout": 30, "autocommit": True}
+        options["connect_args"] = {"connect_timeout": 5, "read_timeout": 30, "write_timeout": 30}
+        options["isolation_level"] = "READ COMMITTED"
     return options
