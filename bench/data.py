@@ -25,7 +25,10 @@ PAID_EDITORS = 50  # who asked for payouts
 NOTIFIED = 20  # who has notifications: the managers and as many editors
 # Long past, so that what a run writes is always the newest.
 START = datetime(2025, 1, 1, tzinfo=UTC)
-FIRST, LAST = ("Asha", "Ravi", "Meera", "Kabir", "Leela", "Arjun", "Nina", "Dev"), ("Rao", "Iyer", "Khan", "Das", "Shah")
+FIRST, LAST = (
+    ("Asha", "Ravi", "Meera", "Kabir", "Leela", "Arjun", "Nina", "Dev"),
+    ("Rao", "Iyer", "Khan", "Das", "Shah"),
+)
 TOOLS = ("DaVinci Resolve", "Premiere Pro", "Final Cut Pro")
 STATUSES = ("pending", "in-progress", "completed", "blocked")
 PAYOUT_STATUSES = ("pending", "approved", "paid", "rejected")

@@ -28,7 +28,9 @@ def write(file: Path = results.FILE) -> None:
 
 def between_markers(text: str, section: str, content: str) -> str:
     begin, end = f"<!-- {section}: written by make bench-report -->", f"<!-- /{section} -->"
-    made, count = re.subn(rf"{re.escape(begin)}.*?{re.escape(end)}", lambda _: f"{begin}\n\n{content}\n\n{end}", text, flags=re.S)
+    made, count = re.subn(
+        rf"{re.escape(begin)}.*?{re.escape(end)}", lambda _: f"{begin}\n\n{content}\n\n{end}", text, flags=re.DOTALL
+    )
     if count != 1:
         raise SystemExit(f"{PAGE} has no place for {section!r}: {begin} … {end}")
     return made
@@ -67,9 +69,18 @@ def _peer_line(row: Row) -> list[str]:
     if row.failed:
         return [row.title, f"failed: {row.failed}", *[""] * 6]
     main = row.aims[0]
-    ours, theirs = (f"{amount(main.metric, row.middle(name, main.metric))} {UNITS[main.metric]}" for name in row.samples)
+    ours, theirs = (
+        f"{amount(main.metric, row.middle(name, main.metric))} {UNITS[main.metric]}" for name in row.samples
+    )
     p99 = row.ratios("p99") if any(aim.metric == "p99" for aim in row.aims[1:]) else []
-    return [row.title, ours, theirs, *_ratio(row.ratios(main.metric), main.met), str(main), *_ratio(p99, lambda r: r <= 1)]
+    return [
+        row.title,
+        ours,
+        theirs,
+        *_ratio(row.ratios(main.metric), main.met),
+        str(main),
+        *_ratio(p99, lambda r: r <= 1),
+    ]
 
 
 def _ratio(found: list[float], met: Callable[[float], bool]) -> list[str]:
@@ -92,11 +103,12 @@ def growth_table(found: dict[str, Any]) -> str:
     ]
     sweep = found["sweep"]
     shown = [
-        [name, *[f"{sweep[name][metric]:.1f}" for metric in ("rps", "p50", "p99", "max")]] for name in ("before", "during")
+        [name, *[f"{sweep[name][metric]:.1f}" for metric in ("rps", "p50", "p99", "max")]]
+        for name in ("before", "during")
     ]
     swept = (
-        f"Sweeping {sweep['events']:,} old events and {sweep['answers']:,} stored answers took {sweep['seconds']:.0f} s. "
-        "Posting messages meanwhile, and before it:"
+        f"Sweeping {sweep['events']:,} old events and {sweep['answers']:,} stored answers took "
+        f"{sweep['seconds']:.0f} s. Posting messages before it and meanwhile:"
     )
     return "\n\n".join(
         (table(head, lines), swept, table(["", "/s", "p50 ms", "p99 ms", "longest ms"], shown), circumstances(found))
@@ -114,8 +126,9 @@ def soak_table(found: dict[str, Any]) -> str:
     quarter = max(1, len(points) // 4)
     second, last = (median(p["memory"] for p in part) for part in (points[quarter : 2 * quarter], points[-quarter:]))
     return (
-        f"{found['minutes']:g} minutes, {found['requests']:,} requests, {found['sockets']:,} sockets that came and went: "
-        f"{second:.0f} MiB in the second quarter of the time, {last:.0f} MiB in the last.\n\n{circumstances(found)}"
+        f"{found['minutes']:g} minutes, {found['requests']:,} requests, {found['sockets']:,} sockets that came and "
+        f"went: {second:.0f} MiB in the second quarter of the time, {last:.0f} MiB in the last.\n\n"
+        + circumstances(found)
     )
 
 

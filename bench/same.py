@@ -7,7 +7,6 @@ from .client import call, log_in
 from .endpoints import Endpoint, log_ins, reads, writes
 from .stage import Server
 
-
 # Its members are named by each server's own permissions; and every server seals its cursors in its own way.
 FREE = ("can", "nextCursor")
 

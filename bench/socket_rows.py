@@ -103,7 +103,13 @@ def idle(scripts: Scripts, server: Server, people: Path, clients: int) -> Sample
 
 
 def measure_idle(
-    memory: Row, storm: Row, scripts: Scripts, clients: int, servers: Sequence[Server], people: dict[str, Path], plan: Plan
+    memory: Row,
+    storm: Row,
+    scripts: Scripts,
+    clients: int,
+    servers: Sequence[Server],
+    people: dict[str, Path],
+    plan: Plan,
 ) -> None:
     for server in rounds(servers, plan):
         sample = idle(scripts, server, people[server.name], clients)
