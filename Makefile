@@ -2,13 +2,13 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup node run test test-sqlite test-postgresql test-mariadb sure format lint types \
 	openapi coverage migrations-check requirements clean bench bench-self \
-	bench-queue proofs
+	bench-queue bench-growth bench-cores bench-report soak proofs
 
 PYTEST = .venv/bin/pytest -n $(or $(TEST_WORKERS),2) -q
-BENCH = BENCH_COMMAND="make $@$(foreach name,PEER_DIR PRODUCT QUICK ONLY ROUNDS SECONDS MINUTES,$(if $($(name)), $(name)=$($(name))))" \
-	.venv/bin/python -m bench
+# The command as it was typed goes into the results.
+BENCH = BENCH_COMMAND="$(strip make $@ $(MAKEOVERRIDES))" .venv/bin/python -m bench
 BENCH_FLAGS = $(if $(PRODUCT),--product $(PRODUCT)) $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) \
-	$(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS))
+	$(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(MINUTES),--minutes $(MINUTES))
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -71,13 +71,28 @@ migrations-check: setup ## Migrations up, down and up again, with data, on all t
 	TEST_DATABASE=postgresql $(PYTEST) tests/test_migrations.py
 	TEST_DATABASE=mariadb $(PYTEST) tests/test_migrations.py
 
-bench: setup ## This product beside a peer: PEER_DIR=… [QUICK=1] [ONLY=me,tasks] [ROUNDS=3] [SECONDS=10] [PRODUCT=…]
+bench: setup ## Beside a peer: PEER_DIR=… [QUICK=1] [ONLY=me,tasks] [ROUNDS=3] [SECONDS=10] [PRODUCT=another checkout]
 	@bin/packages wrk
 	@$(BENCH) compare $(if $(PEER_DIR),--peer $(PEER_DIR)) $(BENCH_FLAGS)
 
-bench-self: setup ## The same rows of the product alone
+bench-self: setup node ## The same rows of the product alone
 	@bin/packages wrk
-	@$(BENCH) self $(BENCH_FLAGS)
+	@$(BENCH) compare --alone $(BENCH_FLAGS)
+
+bench-growth: setup ## What lists, searches and writes cost at 10 k, 100 k and 1 M rows, and a sweep
+	@bin/packages wrk
+	@$(BENCH) growth $(BENCH_FLAGS)
+
+bench-cores: setup node ## One, two and three processes behind nginx with Valkey, on two cores
+	@bin/packages wrk nginx-light redis-server
+	@$(BENCH) cores $(BENCH_FLAGS)
+
+soak: setup node ## Everything at once for MINUTES=30, and what it does to memory
+	@bin/packages wrk
+	@$(BENCH) soak $(BENCH_FLAGS)
+
+bench-report: setup ## docs/performance.json into docs/performance.md and its pictures
+	@.venv/bin/python -m bench report
 
 bench-queue: setup node ## The log of events beside Flask-SocketIO's message queue, as docs/adr/008 weighs them
 	@bin/packages redis-server

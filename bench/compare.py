@@ -3,6 +3,7 @@
 import tempfile
 from argparse import Namespace
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,19 +50,21 @@ class Comparison:
         if len(self.servers) == 2:
             check_same_work(*self.servers)
             print("One answer of each endpoint compared: the same work\n", flush=True)
+        everybody: dict[str, Any] = {"servers": self.servers, "plan": self.plan}
         for row, endpoint, busy in planned():
-            self._row(row, lambda r, e=endpoint, b=busy: measure(r, self.load, e, self.servers, self.plan, busy=b))
+            self._row(row, partial(measure, load=self.load, endpoint=endpoint, busy=busy, **everybody))
         memory = Row("memory", "memory after the HTTP rows", [Aim("memory", at_most=0.5)])
         self._row(memory, lambda row: [row.add(s.name, {"memory": s.memory()}) for s in self.servers])
-        self._sockets()
+        self._sockets(**everybody)
         cold = Row("cold_start", "cold start to the first answer", [Aim("seconds", at_most=2.0)])
-        self._row(cold, lambda row: measure_cold_start(row, self.servers, self.plan))
+        self._row(cold, partial(measure_cold_start, **everybody))
 
-    def _sockets(self) -> None:
+    def _sockets(self, **everybody: Any) -> None:
         people = {server.name: people_file(server, self.folder, PEOPLE) for server in self.servers}
+        everybody |= {"scripts": self.scripts, "people": people}
         for fanout in FANOUTS:
             row = Row(fanout.key, fanout.title, fanout.aims)
-            self._row(row, lambda r, f=fanout: measure_fan_out(r, self.scripts, f, self.servers, people, self.plan))
+            self._row(row, partial(measure_fan_out, fanout=fanout, **everybody))
         for clients in IDLE:
             number = clients // 10 if self.plan.quick else clients
             storm = Row(f"storm_{clients}", f"{clients:,} clients connect", [Aim("seconds")])
@@ -69,11 +72,7 @@ class Comparison:
             idle = Row(
                 f"idle_{clients}", f"memory of an idle socket, of {clients:,}", [Aim("perSocket", at_most=bound)]
             )
-            self._row(
-                idle,
-                lambda r, n=number, s=storm: measure_idle(r, s, self.scripts, n, self.servers, people, self.plan),
-                storm,
-            )
+            self._row(idle, partial(measure_idle, storm=storm, clients=number, **everybody), storm)
 
     def _row(self, row: Row, fill: Callable[..., object], *beside: Row) -> None:
         if self.only and not {row.key, *(r.key for r in beside)} & self.only:

@@ -1,11 +1,19 @@
 """The compared requests, and what is aimed at for each."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from .data import EDITORS, MODERATORS, PASSWORD, people, tasks
 from .rows import NO_SLOWER, Aim
 
 EDITOR = 1 + MODERATORS  # the first of them, who has tasks, payouts and notifications
+TASK = (
+    '{"name":"Bench task $n","description":"Cut to four minutes, keep the speeches","priority":"high",'
+    '"deadline":"2031-12-24","rawFileLink":"https://drive.example.com/raw/$n","assignedTo":"$id"}'
+)
+PAYOUT = (
+    '{"projectName":"Bench payout $n","amount":512.25,"paymentMethod":"UPI",'
+    '"editedLink":"https://drive.example.com/edited/$n"}'
+)
 
 
 @dataclass(frozen=True)
@@ -21,10 +29,10 @@ class Endpoint:
     bodies: tuple[str, ...] = ()
     ids: tuple[str, ...] = ()
     status: int = 200
-    aims: list[Aim] = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "aims", [Aim("rps", at_least=self.at_least), NO_SLOWER])
+    @property
+    def aims(self) -> list[Aim]:
+        return [Aim("rps", at_least=self.at_least), NO_SLOWER]
 
 
 def reads() -> list[Endpoint]:
@@ -50,10 +58,7 @@ def writes() -> list[Endpoint]:
             "POST",
             "/api/tasks",
             1.5,
-            bodies=(
-                '{"name":"Bench task $n","description":"Cut to four minutes, keep the speeches","priority":"high",'
-                '"deadline":"2031-12-24","rawFileLink":"https://drive.example.com/raw/$n","assignedTo":"$id"}',
-            ),
+            bodies=(TASK,),
             ids=tuple(person["id"] for person in people()[EDITOR:]),
             status=201,
         ),
@@ -89,10 +94,7 @@ def writes() -> list[Endpoint]:
             "/api/payouts",
             1.5,
             "editor1",
-            bodies=(
-                '{"projectName":"Bench payout $n","amount":512.25,"paymentMethod":"UPI",'
-                '"editedLink":"https://drive.example.com/edited/$n"}',
-            ),
+            bodies=(PAYOUT,),
             status=201,
         ),
         Endpoint(

@@ -119,7 +119,7 @@ def measure(words: str, kind: str, agency: tuple[Flask, str], *, redis: bool = T
 def say(*parts: object) -> None:
     words, when, sent, lost, more = parts
     line = f"{words:24} {when:20} {sent:5} messages to {LISTENERS} listeners, {lost:5} deliveries lost, {more}"
-    print(line, flush=True)  # noqa: T201 - a script speaks by printing
+    print(line, flush=True)
 
 
 if __name__ == "__main__":

@@ -84,7 +84,7 @@ def _bars(row: Row, y: float, at: Any) -> Iterable[str]:
     main, *others = row.aims
     less = main.at_least is None
     found = sorted(1 / ratio if less else ratio for ratio in row.ratios(main.metric))
-    middle = median(found)
+    middle = median(row.ratios(main.metric)) ** (-1 if less else 1)
     start, end = sorted((at(1), at(middle)))
     yield text(LEFT - 12, y + 15, row.title, "", "end")
     yield box(start, y + 3, end - start, 13, "good" if middle >= 1 else "bad")
@@ -152,7 +152,8 @@ def _plot(
         below = max(y, below + 16)
         parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{colour}"/>')
         parts.append(
-            f'<polyline points="{x + 4:.1f},{y:.1f} {x + 18:.1f},{below:.1f}" class="line" stroke="{colour}" opacity=".5"/>'
+            f'<polyline points="{x + 4:.1f},{y:.1f} {x + 18:.1f},{below:.1f}" class="line" stroke="{colour}" '
+            'opacity=".5"/>'
         )
         parts.append(text(x + 22, below + 4, f"{name}  {points[-1][1]:.1f}"))
     return svg(max(bottom, below) + 40, title, parts)

@@ -107,8 +107,8 @@ def growth_table(found: dict[str, Any]) -> str:
         for name in ("before", "during")
     ]
     swept = (
-        f"Sweeping {sweep['events']:,} old events and {sweep['answers']:,} stored answers took {sweep['seconds']:.0f} s. "
-        "Posting messages meanwhile, and before it:"
+        f"Sweeping {sweep['events']:,} old events and {sweep['answers']:,} stored answers took "
+        f"{sweep['seconds']:.0f} s. Posting messages before it and meanwhile:"
     )
     return "\n\n".join(
         (table(head, lines), swept, table(["", "/s", "p50 ms", "p99 ms", "longest ms"], shown), circumstances(found))
@@ -126,8 +126,9 @@ def soak_table(found: dict[str, Any]) -> str:
     quarter = max(1, len(points) // 4)
     second, last = (median(p["memory"] for p in part) for part in (points[quarter : 2 * quarter], points[-quarter:]))
     return (
-        f"{found['minutes']:g} minutes, {found['requests']:,} requests, {found['sockets']:,} sockets that came and went: "
-        f"{second:.0f} MiB in the second quarter of the time, {last:.0f} MiB in the last.\n\n{circumstances(found)}"
+        f"{found['minutes']:g} minutes, {found['requests']:,} requests, {found['sockets']:,} sockets that came and "
+        f"went: {second:.0f} MiB in the second quarter of the time, {last:.0f} MiB in the last.\n\n"
+        + circumstances(found)
     )
 
 

@@ -80,11 +80,12 @@ class Row:
         yield self.title
         for server in self.samples:
             shown = [
-                f"{self.middle(server, metric):,.{2 if metric == 'cpu' else 1}f} {unit} {metric if unit == 'ms' else ''}"
+                f"{self.middle(server, metric):,.{2 if metric == 'cpu' else 1}f} {unit}"
+                + (f" {metric}" if unit == "ms" else "")
                 for metric, unit in UNITS.items()
                 if metric in self.samples[server][0]
             ]
-            yield f"    {server:8} " + "   ".join(part.strip() for part in shown)
+            yield f"    {server:8} {'   '.join(shown)}"
         for aim in self.aims:
             if found := self.ratios(aim.metric):
                 verdict = {True: "met", False: "NOT MET"}[aim.met(median(found))] if str(aim) else ""

@@ -5,6 +5,7 @@ import resource
 import secrets
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -56,6 +57,12 @@ class Database:
             cursor.execute(f"CREATE DATABASE {name}")
         return f"{self.url.rpartition('/')[0]}/{name}".replace("+psycopg2", "")
 
+    def pid(self) -> int:
+        """Of the process whose children serve the connections."""
+        with connect(self.url).cursor() as cursor:
+            cursor.execute("SELECT pg_read_file('postmaster.pid', 0, 20)")
+            return int(cursor.fetchone()[0].split()[0])
+
     def version(self) -> str:
         with connect(self.url).cursor() as cursor:
             cursor.execute("SHOW server_version")
@@ -102,16 +109,22 @@ class Server:
         return found
 
     def cpu_seconds(self) -> float:
-        ticks = 0
-        for pid in self.processes():
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            ticks += int(fields[11]) + int(fields[12])
-        return ticks / TICKS
+        return cpu_of(self.processes())
 
     def memory(self) -> float:
         """MiB of resident memory, of all its processes together."""
         pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in self.processes())
         return pages * PAGE / 2**20
+
+
+def cpu_of(pids: Sequence[int]) -> float:
+    """Seconds of CPU that processes took so far, and their children that ended."""
+    ticks = 0
+    for pid in pids:
+        # Of the fields behind the name: utime, stime, cutime, cstime.
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += sum(map(int, fields[11:15]))
+    return ticks / TICKS
 
 
 def pinned(core: str, command: str) -> str:

@@ -1,4 +1,4 @@
-"""Numbers that only grow: task numbers, places in the event log. One row each, locked by whoever takes the next."""
+"""Task numbers, places in the event log, the turn of messages: one row each, locked by whoever takes the next."""
 
 from sqlalchemy import BigInteger, String, select, update
 from sqlalchemy.orm import Mapped, mapped_column
@@ -6,7 +6,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from .database import execute
 from .extensions import MYSQL, Model
 
-RIGHTS = "rights"
+RIGHTS, MESSAGES = "rights", "messages"
 
 
 class Counter(Model):
@@ -17,6 +17,11 @@ class Counter(Model):
 
     name: Mapped[str] = mapped_column(String(32), primary_key=True)
     value: Mapped[int] = mapped_column(BigInteger, default=0)
+
+
+def lock(name: str) -> None:
+    """Others wait here until this transaction ends."""
+    execute(select(Counter.value).where(Counter.name == name).with_for_update())
 
 
 def advance(name: str, by: int = 1, *, at_least: int = 0) -> int:

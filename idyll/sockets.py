@@ -158,7 +158,8 @@ def authenticate(connection: Connection, fields: dict[str, Any]) -> dict[str, An
     if actor.id != connection.actor.id:
         raise Forbidden("This token is somebody else's.", errors={"token": ["Of the same person."]})
     ends = tokens.read(fields["token"])["exp"]
-    hub().connections.set_actor(connection, actor, connection.as_of)
+    for room in hub().connections.set_actor(connection, actor, connection.as_of):
+        hub().leave(connection.user_id, room, linger=False)
     connection.expires_at = ends
     return {"expiresAt": instant_text(datetime.fromtimestamp(ends, UTC))}
 

@@ -11,6 +11,21 @@ from frames import Polls, WebSocket
 from live import Live
 from talk import done
 
+ONCE = "further occurrences of this error will be logged with level INFO"
+
+DEEP = "[" * 6000
+# Each is malformed, by itself.
+PACKETS = [
+    *("", " ", "0", "2", "2probe", "6", "7", "9", "a", "{}", "null", "\x1e", "\x00", "-1", "²"),  # Engine.IO
+    *("b", "bAAAA", "b====", "4", "4 ", "4abc", "4²", "4\x00", "4[1]", '4"x"', "4null", "4NaN", f"4{DEEP}", "49" * 50),
+    *("42", "42{}", "42[]", "42[1]", "42[null]", '42"x"', "42[[]]", "42[NaN]", f"42{DEEP}", '42["\\ud800"]', "42['a']"),
+    *('42["a"', '42["a"]]', '42abc["a"]', f'42{"9" * 101}["a"]', f'42{"9" * 5000}["a"]', '42²["a"]', '421-["a"]'),
+    *('42["connect"]', '42["disconnect"]', '421["connect",{}]', '42["disconnect","transport close"]'),
+    *("43", "43{}", "43null", "431", "44", '44{"message":"x"}', "47", "48[]", "40NaN", "40{", '40{"token":'),
+    *("45", "46", "450-[]", '451-["a",{"_placeholder":true,"num":0}]', '459999999999-["a"]', '4599999999999-["a"]'),
+    *("461-1[]", '451-/ws/chat,["a",{"_placeholder":true,"num":9}]', '452-["connect",{"_placeholder":true,"num":0}]'),
+]
+
 
 def worker_of(live: Live) -> int:
     """The process id of gunicorn's one worker: another one means that it crashed."""
@@ -41,7 +56,8 @@ class Target:
         return self.live.app.log.read_text()
 
     def logged(self) -> list[str]:
-        return self.log()[self.seen :].splitlines()
+        """But for what is said once in a process's life."""
+        return [line for line in self.log()[self.seen :].splitlines() if ONCE not in line]
 
     def websocket(self, **options: object) -> WebSocket:
         return WebSocket(self.port, **options)

@@ -10,6 +10,7 @@ class Cable:
 
     def __init__(self, port: int) -> None:
         self.deaf = False  # what the server says is lost
+        self.mute = False  # what the client says is lost
         self.plugged = True
         self._target = port
         self._ends: set[socket.socket] = set()
@@ -19,7 +20,7 @@ class Cable:
 
     def cut(self) -> None:
         """All connections break; new ones are possible."""
-        self.deaf = False
+        self.deaf = self.mute = False
         for end in list(self._ends):
             _close(end)
 
@@ -53,7 +54,7 @@ class Cable:
     def _pump(self, source: socket.socket, sink: socket.socket, from_server: bool) -> None:
         with suppress(OSError):
             while data := source.recv(65536):
-                if not (from_server and self.deaf):
+                if not (self.deaf if from_server else self.mute):
                     sink.sendall(data)
         for end in (source, sink):
             _close(end)

@@ -24,7 +24,7 @@ http {{
     fastcgi_temp_path {folder}/fastcgi;
     uwsgi_temp_path {folder}/uwsgi;
     scgi_temp_path {folder}/scgi;
-    map $http_upgrade $connection_header {{ default upgrade; '' close; }}
+    map $http_upgrade $connection_header {{ default upgrade; '' {connection}; }}
     map $http_upgrade:$uri $polling {{ default 0; '~^:/(socket\\.io|ws/chat)/' {refused}; }}
     upstream app {{
         {upstream}
@@ -61,13 +61,15 @@ class RunningProxy:
         self.process.wait(10)
 
 
-def start_nginx(ports: Sequence[int], *, websocket_only: bool = False, standby: bool = False) -> RunningProxy:
+def start_nginx(
+    ports: Sequence[int], *, websocket_only: bool = False, standby: bool = False, kept: int = 0
+) -> RunningProxy:
     """HTTP and WebSockets to these ports by turns; the one that is away is passed over.
 
     With `standby` all go to the first, and to the others only when it is away.
 
     Long polling needs all requests of a socket at one process, so by turns it cannot work; with `websocket_only` it is
-    refused at once.
+    refused at once. `kept` connections to them stay open between requests.
     """
     folder = Path(tempfile.mkdtemp(prefix="nginx-", dir=started().folder))
     port = free_port()
@@ -75,7 +77,10 @@ def start_nginx(ports: Sequence[int], *, websocket_only: bool = False, standby: 
     backup = {one: " backup" for one in ports[1:] if standby}
     upstream = " ".join(f"server 127.0.0.1:{one} max_fails=0{backup.get(one, '')};" for one in ports)
     config = folder / "nginx.conf"
-    config.write_text(CONFIG.format(folder=folder, port=port, upstream=upstream, refused=int(websocket_only)))
+    if kept:
+        upstream += f" keepalive {kept};"
+    names = {"folder": folder, "port": port, "upstream": upstream, "refused": int(websocket_only)}
+    config.write_text(CONFIG.format(**names, connection="''" if kept else "close"))
     user = {}
     if os.getuid() == 0:
         nobody = pwd.getpwnam("nobody")

@@ -197,11 +197,15 @@ def test_a_log_out_ends_it(open_tab, live, api, editor, moderator):
 # -- chat ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_message_whose_answer_got_lost_is_sent_again_and_stored_once(in_the_team, api, cable, editor):
-    cable.deaf = True
+@pytest.mark.parametrize("lost", ["deaf", "mute"])
+def test_a_message_without_an_answer_is_sent_again_and_stored_once(in_the_team, api, cable, editor, lost):
+    setattr(cable, lost, True)
     sent = in_the_team.send("Did you get this?", client_id="c-1")
-    until(lambda: history(api, editor))
+    time.sleep(1)
+    assert history(api, editor) == (["Did you get this?"] if lost == "deaf" else [])
+    cable.mute = False
     in_the_team.send("And this?")
+    time.sleep(0.5)
     cable.cut()
     stored = sent.result(30)
     in_the_team.hears("And this?")

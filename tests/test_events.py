@@ -4,11 +4,13 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import event as hooks
 from sqlalchemy import select, update
 
 from idyll.clock import now
 from idyll.events import service
 from idyll.events.models import Event
+from idyll.extensions import db
 from idyll.transactions import transaction
 
 pytestmark = pytest.mark.database
@@ -281,6 +283,27 @@ def test_a_poller_misses_nothing_while_many_write_at_once(api, app, owner, edito
         key = event["data"]["task"]["id"] if "task" in event["data"] else event["data"]["taskId"]
         by_task[key].append(event["event"])
     assert list(by_task.values()) == [["task_created", "task_updated"]] * 16
+
+
+@pytest.mark.only_on("postgresql", "mariadb")
+def test_a_reader_waits_for_nobody_who_writes_later(api, app, owner):
+    """Under steady writing something always waits for its place in the log."""
+    later = []
+
+    def write(_connection, _cursor, statement, *_):
+        if statement.startswith("UPDATE events") and len(later) < 20:
+            later.append(one_more.submit(make_task, type(api)(app), owner).result())
+
+    make_task(api, owner)
+    with app.app_context():
+        engine = db.engine
+    with ThreadPoolExecutor(1) as one_more:
+        hooks.listen(engine, "after_cursor_execute", write)
+        try:
+            mark(api, owner)
+        finally:
+            hooks.remove(engine, "after_cursor_execute", write)
+    assert len(later) == 1
 
 
 # -- too old ---------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import time
 import zlib
 
 import pytest
-from attacks import memory_of, under_attack
+from attacks import PACKETS, memory_of, under_attack
 from frames import BINARY, CLOSE, PING, PONG, frame
 from talk import join
 
@@ -94,19 +94,6 @@ def test_unusual_frames_are_read(target, people):
 
 
 # -- packets ---------------------------------------------------------------------------------------------------------
-
-
-DEEP = "[" * 6000
-PACKETS = [
-    *("", " ", "0", "2", "2probe", "6", "7", "9", "a", "{}", "null", "\x1e", "\x00", "-1", "²"),  # Engine.IO
-    *("b", "bAAAA", "b====", "4", "4 ", "4abc", "4²", "4\x00", "4[1]", '4"x"', "4null", "4NaN", f"4{DEEP}", "49" * 50),
-    *("42", "42{}", "42[]", "42[1]", "42[null]", '42"x"', "42[[]]", "42[NaN]", f"42{DEEP}", '42["\\ud800"]', "42['a']"),
-    *('42["a"', '42["a"]]', '42abc["a"]', f'42{"9" * 101}["a"]', f'42{"9" * 5000}["a"]', '42²["a"]', '421-["a"]'),
-    *('42["connect"]', '42["disconnect"]', '421["connect",{}]', '42["disconnect","transport close"]'),
-    *("43", "43{}", "43null", "431", "44", '44{"message":"x"}', "47", "48[]", "40NaN", "40{", '40{"token":'),
-    *("45", "46", "450-[]", '451-["a",{"_placeholder":true,"num":0}]', '459999999999-["a"]', '4599999999999-["a"]'),
-    *("461-1[]", '451-/ws/chat,["a",{"_placeholder":true,"num":9}]', '452-["connect",{"_placeholder":true,"num":0}]'),
-]
 
 
 @pytest.mark.parametrize("packet", PACKETS, ids=[ascii(packet[:30]) for packet in PACKETS])

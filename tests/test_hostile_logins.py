@@ -4,7 +4,9 @@ import json
 
 import pytest
 from attacks import under_attack
-from frames import Handshake
+from frames import Handshake, Polls, WebSocket
+from live import environment
+from servers import ROOT, start_app, web_command
 
 pytestmark = pytest.mark.only_on("postgresql")
 
@@ -106,3 +108,45 @@ def test_nothing_is_compressed(target, asked):
     with target.websocket(headers={"Sec-WebSocket-Extensions": asked}) as wire:
         assert "extensions" not in wire.head.lower()
         assert wire.log_in().startswith("44")
+
+
+KINDS = (
+    "pool",
+    "database",
+    "constraint",
+    "disconnected",
+    "timeout",
+    "killed",
+    "exit",
+    "interrupted",
+    "generator",
+    "type",
+)
+
+
+def test_whatever_happens_to_the_look_at_a_token_lets_nobody_in(live, people):
+    command = web_command().replace("wsgi:app", f"--pythonpath {ROOT / 'tests' / 'apps'} gate_breaks:app")
+    running = start_app(environment(live.inside), command=command)
+    live.started.append(running)
+    good = people.editor().token
+    with WebSocket(running.port) as before:
+        assert before.log_in(good).startswith("40{")
+        for kind in KINDS:
+            with WebSocket(running.port) as wire, Polls(running.port) as polls:
+                for space in ("", "/ws/chat,"):
+                    packets = (
+                        f'40{space}{{"token":"{kind}"}}',
+                        f'42{space}1["sync",{{}}]',
+                        f'42{space}2["join_room",{{}}]',
+                    )
+                    wire.say(*packets)
+                    polls.say(*packets)
+                wire.hung_up(0.3)
+                heard = wire.came.decode(errors="replace")
+                polls.say("5")  # so that there is something to hear
+                heard += polls.get()[1]
+                for sign in ("40{", "40/ws/chat,{", "lastEventId", '"members"'):
+                    assert sign not in heard, (kind, heard)
+            with WebSocket(running.port) as after:
+                assert after.log_in(good).startswith("40{"), kind
+        assert before.ask("sync", {})["lastEventId"]

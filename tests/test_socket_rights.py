@@ -8,7 +8,7 @@ from conftest import PASSWORD
 from doors import token_of
 from frames import Polls, WebSocket
 from sqlalchemy import update
-from talk import done, join, made, refused, say, token_for, until
+from talk import done, join, made, refused, say, until
 
 from idyll.auth.models import RefreshToken, Session
 from idyll.extensions import db
@@ -203,64 +203,6 @@ def test_a_new_password_ends_all_sessions_but_ones_own(live, api, editor, other_
     time.sleep(SOON / 2)
     assert stays(here)
     assert stays(other)
-
-
-# -- the end of a token ----------------------------------------------------------------------------------------------
-
-
-@BOTH
-@pytest.mark.parametrize("namespace", ["/", "/ws/chat"])
-def test_a_token_ends_and_its_socket_with_it(live, api, owner, editor, transport, namespace):
-    short = live.connect(token_for(live.inside, editor, 2), transports=[transport], namespace=namespace)
-    long = live.connect(editor)
-    for client in (short, long):
-        join(client)
-    made(api.post("/api/chat/messages", owner, {"message": "before"}))
-    assert short.wait("new_message")["message"] == "before"
-    assert short.wait("token_expired", timeout=2 + SOON) == {}
-    assert short.disconnected(SOON) == "io server disconnect"
-    made(api.post("/api/chat/messages", owner, {"message": "after"}))
-    long.wait("new_message", lambda data: data["message"] == "after")
-    short.silent("new_message", for_seconds=0.2)
-    short.set_token(editor.token)
-    missed = done(short.reconnect(), "sync", {"since": short.events("new_message")[-1].data["eventId"]})
-    assert [event["data"]["message"] for event in missed["events"]] == ["after"]
-    assert stays(long)
-
-
-@BOTH
-def test_who_shows_a_new_token_in_time_carries_on(live, editor, other_editor, transport):
-    client = live.connect(token_for(live.inside, editor, 3), transports=[transport])
-    join(client)
-    for bad in ("nonsense", "", editor.refresh_token, token_for(live.inside, editor, -1)):
-        assert refused(client, "authenticate", {"token": bad}) == (401, "invalid_token", []), bad
-    assert refused(client, "authenticate", {"token": other_editor.token}) == (403, "forbidden", ["token"])
-    before = int(time.time())
-    answer = done(client, "authenticate", {"token": token_for(live.inside, editor, 600)})
-    assert answer.keys() == {"expiresAt"}
-    ends = datetime.fromisoformat(answer["expiresAt"]).timestamp()
-    assert before + 590 <= ends <= time.time() + 610
-    client.silent("token_expired", for_seconds=4.5)
-    assert stays(client)
-    assert join(client) == {editor.id}
-
-
-def test_a_refused_token_prolongs_nothing(live, editor, other_editor):
-    client = live.connect(token_for(live.inside, editor, 2))
-    for bad in (other_editor.token, "nonsense", token_for(live.inside, editor, -1)):
-        assert refused(client, "authenticate", {"token": bad})[0] in (401, 403)
-    client.wait("token_expired", timeout=2 + SOON)
-
-
-def test_a_socket_belongs_to_the_session_whose_token_it_showed_last(live, api, editor):
-    tokens = log_in(api, editor)
-    client = live.connect(editor)
-    done(client, "authenticate", {"token": tokens["accessToken"]})
-    assert api.post("/api/auth/logout", editor).status_code == 204
-    time.sleep(SOON / 2)
-    assert stays(client)
-    assert api.post("/api/auth/logout", tokens["accessToken"]).status_code == 204
-    assert is_shown_out(client)
 
 
 # -- gaining them ----------------------------------------------------------------------------------------------------

@@ -125,18 +125,18 @@ def _actor(claims: dict[str, Any], said: str, address: str | None, request_id: s
     return Actor(claims["sub"], role, status, claims["sid"], address, request_id)
 
 
-def rights_of(actors: Iterable[Actor]) -> dict[str, tuple[Actor, int]]:
+def rights_of(actors: Iterable[Actor]) -> dict[str, tuple[Actor, int] | None]:
     """What the bearers of open sockets may now, by session, and the count of changed rights as of which that holds.
 
-    A session that ended is not in it.
+    None for a session that ended.
     """
     sessions = {str(actor.session_id): actor for actor in actors}
     count = select(Counter.value).where(Counter.name == RIGHTS).scalar_subquery()
     found = select(Session.id.label("sid"), User.role, User.status, count.label("as_of")).select_from(Session)
-    rows = execute(
-        found.join(User, User.id == Session.user_id).where(Session.id.in_(sessions), *_lives(Session, User))
-    ).all()
-    return {row.sid: (replace(sessions[row.sid], role=row.role, status=row.status), row.as_of) for row in rows}
+    living = found.join(User, User.id == Session.user_id).where(Session.id.in_(sessions), *_lives(Session, User))
+    rows = execute(living).all()
+    now = {row.sid: (replace(sessions[row.sid], role=row.role, status=row.status), row.as_of) for row in rows}
+    return {session: now.get(session) for session in sessions}
 
 
 # -- opaque tokens: 256 bits, stored as hashes ---------------------------------------------------------------------

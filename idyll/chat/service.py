@@ -3,12 +3,12 @@
 from typing import Any
 
 from sqlalchemy import String, cast, delete, func, literal, select, union_all, update
-from sqlalchemy.exc import IntegrityError
 
 from .. import idempotency
 from ..actor import Actor
 from ..audit.service import note
 from ..clock import now
+from ..counters import MESSAGES, lock
 from ..database import execute
 from ..errors import Conflict, Forbidden, Invalid, NotFound
 from ..events.service import forget, rewrite_of
@@ -76,19 +76,15 @@ def _place(places: dict[str, int], key: str, field: str) -> int:
 def send(text: str, *, room: str, client_id: str | None, by: Actor) -> tuple[str, bool]:
     """Stores a message once for its `client_id`; gives it, and whether it is new."""
     enter(room, viewer=by)
+    # One message after the other: the log, in whose order all hear them, could tell two in another order than the
+    # history. Repeats that were sent at the same moment wait here for the first, too, and don't count.
+    lock(MESSAGES)
     if client_id and (sent := _sent(client_id, by)):
         return sent, False
-    message = Message(id=uuid7(), room=room, message=text, sender_id=by.id, client_id=client_id, timestamp=now())
-    try:
-        with db.session.begin_nested():
-            db.session.add(message)
-    except IntegrityError:
-        sent = _sent(client_id, by) if client_id else None
-        if sent is None:
-            raise
-        return sent, False
-    # Counted only now: repeats sent at the same moment wait above for the first, and don't count.
     flood(str(by.id))
+    message = Message(id=uuid7(), room=room, message=text, sender_id=by.id, client_id=client_id, timestamp=now())
+    db.session.add(message)
+    db.session.flush()
     body = messages.of(message.id)
     record("new_message", parsed(body), about="message", of=message.id, audience=[room])
     return body, True

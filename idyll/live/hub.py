@@ -218,13 +218,14 @@ class Hub:
 
     # -- rights -------------------------------------------------------------------------------------------------------
 
-    def set_rights(self, asked: Iterable[Connection], rights: dict[str, tuple[Actor, int]]) -> None:
-        """What the people behind some sockets may now, by session; who is not in it lost their token."""
+    def set_rights(self, asked: Iterable[Connection], rights: dict[str, tuple[Actor, int] | None]) -> None:
+        """What the people behind some sockets may now, by session; None for a session that ended."""
         for connection in asked:
-            if not self.connections.holds(connection):
+            session = str(connection.actor.session_id)
+            # Who went meanwhile, or went on with a token of another session, was not asked about.
+            if session not in rights or not self.connections.holds(connection):
                 continue
-            found = rights.get(str(connection.actor.session_id))
-            if found is None:
+            if (found := rights[session]) is None:
                 self.silence(connection)
                 continue
             for room in self.connections.set_actor(connection, *found):

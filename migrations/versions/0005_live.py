@@ -1,4 +1,4 @@
-"""Live delivery: the count of changed rights, and the instances that are running."""
+"""Live delivery: the count of changed rights, the turn of messages, and the instances that are running."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -20,6 +20,7 @@ INSTANT = (
     .with_variant(mysql.DATETIME(fsp=3), "mysql", "mariadb")
 )
 COUNTERS = sa.table("counters", sa.column("name"), sa.column("value"))
+NEW = ("rights", "messages")
 
 
 def upgrade() -> None:
@@ -32,11 +33,11 @@ def upgrade() -> None:
         mysql_charset="utf8mb4",
         mysql_collate="utf8mb4_bin",
     )
-    op.bulk_insert(COUNTERS, [{"name": "rights", "value": 0}])
+    op.bulk_insert(COUNTERS, [{"name": name, "value": 0} for name in NEW])
     if op.get_bind().dialect.name == "postgresql":
         op.execute('ALTER TABLE "instances" ENABLE ROW LEVEL SECURITY')
 
 
 def downgrade() -> None:
-    op.execute(COUNTERS.delete().where(COUNTERS.c.name == "rights"))
+    op.execute(COUNTERS.delete().where(COUNTERS.c.name.in_(NEW)))
     op.drop_table("instances")

@@ -58,8 +58,14 @@ class FrontEnd:
         elif kind == "disconnect":
             self.left_at.append(at)
             self.crowd.inbox.put(self.leave)
+        elif kind == "refused" and (refusal := json.loads(text)["data"]):
+            # By the server itself, and not on the way to it: the client library gives up then.
+            self.crowd.inbox.put(lambda: self.try_again(refusal, self.connect))
 
     # -- coming and catching up
+
+    def connect(self) -> None:
+        self.client._driver.tell("connect", self.client.name)
 
     @property
     def level(self) -> bool:
@@ -138,6 +144,12 @@ class FrontEnd:
         self.resent += 1
         self.say()
 
+    def try_again(self, refusal: dict[str, Any], again: Callable[[], None]) -> None:
+        """A busy server says when; anything else would be a fault."""
+        assert refusal["status"] == 503, refusal
+        self.crowd.busy += 1
+        self.crowd.later(refusal["retryAfter"], again)
+
     def ask(
         self,
         event: str,
@@ -150,17 +162,23 @@ class FrontEnd:
         """What is answered on an earlier connection counts only `whenever` it comes."""
         visit = self.visit
 
+        def counts() -> bool:
+            return whenever or visit == self.visit
+
         def answered(answer: Future[Any]) -> None:
-            if not whenever and visit != self.visit:
+            if not counts():
                 return
             try:
                 told = answer.result()
             except NoAck as reason:
                 # A connection may break; but as long as it stands, everything is answered.
-                assert "timed out" not in str(reason), f"{event} of {self.client.label} was not answered"
+                if "timed out" in str(reason):
+                    raise AssertionError(f"{event} of {self.client.label} was not answered") from reason
                 otherwise()
+                return
+            if "code" in told:
+                self.try_again(told, lambda: otherwise() if counts() else None)
             else:
-                assert "code" not in told, told
                 then(told)
 
         asked = self.client.send(event, payload, timeout=ACK_SECONDS)
@@ -174,6 +192,8 @@ class Crowd:
         self.inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self.members: list[FrontEnd] = []
         self.acknowledged = 0
+        self.busy = 0
+        self.waiting: list[tuple[float, Callable[[], None]]] = []
         self.may_send: Callable[[], bool] = lambda: False
 
     def add(self, live: Live, someone: Any, outbox: list[str], **options: Any) -> None:
@@ -184,6 +204,9 @@ class Crowd:
         """Nobody says anything before all are there."""
         assert self.run(lambda: all(member.level for member in self.members), 60)
         self.may_send = lambda: True
+
+    def later(self, seconds: float, work: Callable[[], None]) -> None:
+        self.waiting.append((time.monotonic() + seconds, work))
 
     def run(self, until: Callable[[], bool], seconds: float, beside: Callable[[], None] = lambda: None) -> bool:
         """Whether it came true in time; `beside` is called again and again."""
@@ -196,6 +219,10 @@ class Crowd:
                 continue
             looked_at = time.monotonic()
             beside()
+            due = [one for one in self.waiting if one[0] <= looked_at]
+            self.waiting = [one for one in self.waiting if one[0] > looked_at]
+            for _, work in due:
+                work()
             if until():
                 return True
             for member in self.members:

@@ -71,7 +71,6 @@ class Proof:
     def run(self) -> None:
         while self.done < DEEDS:
             start, told = self.world.step, len(self.world.told)
-            self.world.step += 1
             self.tend_tabs()
             how = self.dice.choices(list(HOW), list(HOW.values()))[0]
             deeds = self.act(how)
@@ -146,7 +145,8 @@ class Proof:
 
     def tend_tabs(self) -> None:
         """New sessions get a tab or two; some go away, some come back; some enter rooms and some leave them."""
-        tabs, step = self.audience.tabs, self.world.step
+        self.world.step += 1
+        tabs = self.audience.tabs
         for tab in [tab for tab in tabs if not tab.opened.now and self.dice.random() < 0.5]:
             self.audience.come_back(tab)
         used = {tab.session for tab in tabs}
@@ -155,16 +155,17 @@ class Proof:
                 if session.lives.now and session not in used and len(tabs) < TABS_AT_ONCE:
                     for _ in range(self.dice.choice([1, 1, 2])):
                         self.visit_rooms(self.audience.open(person, session))
-        listening = [tab for tab in tabs if tab.listens(step)]
+        listening = [tab for tab in tabs if tab.listens(self.world.step)]
         for tab in self.dice.sample(listening, 3):
             self.visit_rooms(tab)
         for tab in [tab for tab in listening if tab.mark and self.dice.random() < 0.03]:
             tab.client.disconnect()
             tab.client.disconnected()
-            tab.opened.set(False, step)
+            tab.opened.set(False, self.world.step)
 
     def visit_rooms(self, tab: Tab) -> None:
         """Into one more room, or out of one; into no room that isn't theirs."""
+        self.world.step += 1
         step, rooms = self.world.step, set(tab.joined.now)
         editors = sorted(person.id for person in self.world.people.values() if person.standing.now[0] == "editor")
         room = self.dice.choice(

@@ -107,6 +107,7 @@ def test_no_message_is_lost_or_shown_twice_or_out_of_order(two, redis_stops, mea
     measured("replayed by sync", sum(member.replayed for member in crowd.members))
     measured("sent again for want of an acknowledgement", sum(member.resent for member in crowd.members))
     measured("connections that broke", returns)
+    measured("asked again since the server was busy", crowd.busy)
     assert (len(misfortunes.dropped), misfortunes.killed > 0) == (DROPS, True)
     # By turns, every second one of those who weren't away was at the killed process.
     assert returns >= DROPS + CLIENTS // 5
