@@ -15,6 +15,7 @@ from .soak import soak
 from .stage import NotReady
 
 QUICK = Plan(seconds=2, warm_up=1, rounds=2, quick=True)
+MINUTES = 30
 WORK = {
     "compare": (compare, "every row beside the peer, or of the product alone"),
     "growth": (grow, "what requests cost as tables grow"),
@@ -34,7 +35,7 @@ def parse(arguments: list[str]) -> Namespace:
     parser.add_argument("--quick", action="store_true", help="short and small, to see that it works")
     parser.add_argument("--seconds", type=int, help="of a round")
     parser.add_argument("--rounds", type=int)
-    parser.add_argument("--minutes", type=float, default=30, help="of a soak")
+    parser.add_argument("--minutes", type=float, default=MINUTES, help="of a soak")
     parser.add_argument("--out", type=Path, help="the file of results")
     options = parser.parse_args(arguments)
     plan = QUICK if options.quick else Plan()
@@ -43,7 +44,8 @@ def parse(arguments: list[str]) -> Namespace:
     options.only = {key for key in options.only.split(",") if key}
     options.product = options.product.resolve()
     # What is written down for good is whole and of this checkout.
-    kept = options.plan == Plan() and not options.only and options.product == ROOT and not options.alone
+    whole = options.plan == Plan() and not options.only and options.minutes >= MINUTES
+    kept = whole and options.product == ROOT and not options.alone
     options.out = options.out or (results.FILE if kept else CACHE / "last.json")
     # As it was typed, where make passes it on.
     options.command = os.environ.get("BENCH_COMMAND") or f"python -m bench {' '.join(arguments)}"

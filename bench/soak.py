@@ -69,14 +69,15 @@ def _soak(options: Namespace, folder: Path) -> dict[str, Any]:
     crowd.start()
     begin, requests, points = time.monotonic(), 0.0, []
     endpoints = [*reads(), *writes()]
-    while (seconds := time.monotonic() - begin) < options.minutes * 60:
+    while time.monotonic() - begin < options.minutes * 60:
         for endpoint in endpoints:
             try:
                 requests += load.run(server, endpoint, SECONDS, connections=CONNECTIONS)["requests"]
             except Failed as error:
                 crowd.failures.append(f"{endpoint.title}: {error}")
         points.append({"seconds": round(time.monotonic() - begin, 1), "memory": round(server.memory(), 1)})
-        print(f"{seconds / 60:6.1f} min   {points[-1]['memory']:8.1f} MiB   {requests:,.0f} requests", flush=True)
+        minute, memory = points[-1]["seconds"] / 60, points[-1]["memory"]
+        print(f"{minute:6.1f} min   {memory:8.1f} MiB   {requests:,.0f} requests", flush=True)
     crowd.ended.set()
     crowd.join()
     for failure in crowd.failures:

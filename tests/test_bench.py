@@ -104,8 +104,11 @@ def test_without_a_peer_it_says_so(monkeypatch, capsys):
 
 
 def test_what_is_kept_for_good_is_a_whole_run():
-    whole, partly, elsewhere = (
-        command.parse(["compare", "--peer", "x", *more]) for more in ([], ["--only", "me"], ["--product", "/"])
-    )
-    assert whole.out == ROOT / "docs" / "performance.json"
-    assert {partly.out, elsewhere.out} == {Path(ROOT / ".bench" / "last.json")}
+    def out(*arguments: str) -> Path:
+        return command.parse([*arguments]).out
+
+    kept, passing = ROOT / "docs" / "performance.json", ROOT / ".bench" / "last.json"
+    whole = ["compare", "--peer", "x"]
+    assert out(*whole) == out("soak") == out("growth") == out("cores") == kept
+    partly = (["--only", "me"], ["--quick"], ["--rounds", "1"], ["--product", "/"], ["--alone"])
+    assert {out(*whole, *more) for more in partly} == {out("soak", "--minutes", "1")} == {passing}

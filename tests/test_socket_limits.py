@@ -50,6 +50,12 @@ def _gets_in(live, who):
         return False
 
 
+def test_unless_told_otherwise_it_is_ten_a_person(live, editor):
+    clients = [live.connect(editor, namespace=space) for space in ("/", "/ws/chat") for _ in range(5)]
+    assert is_full(live, editor)
+    assert all(done(client, "sync")["lastEventId"] for client in clients)
+
+
 def test_a_place_is_free_once_its_socket_closed(live, editor):
     there = live.start(SOCKETS_PER_USER="1")
     for transport in ("websocket", "polling", "websocket"):

@@ -28,6 +28,7 @@ class Chooser:
     def __init__(self, world: World, api: Api, dice: Random, anchor: Person) -> None:
         self.world, self.api, self.dice, self.anchor = world, api, dice, anchor
         self.numbers = count(1)
+        self.hot: list[Thing] = []
 
     # -- choosing ------------------------------------------------------------------------------------------------------
 
@@ -54,7 +55,14 @@ class Chooser:
 
     def one(self, kind: str, **facts: Any) -> Thing | None:
         found = [t for t in self.world.of_kind(kind) if t.forgotten is None and facts.items() <= t.facts.items()]
-        return self.dice.choice(found[-40:]) if found else None
+        return self.pick(found)
+
+    def pick(self, things: list[Thing]) -> Thing | None:
+        """Mostly what was picked last: what happens to one thing in a row is what may overtake itself."""
+        hot = [thing for thing in things if thing in self.hot]
+        picked = self.dice.choice(hot if hot and self.dice.random() < 0.6 else things[-40:]) if things else None
+        self.hot = [*self.hot, *([picked] if picked else [])][-5:]
+        return picked
 
     def send(self, method: str, path: str, by: Person | None, **body: Any) -> Callable[[], Any]:
         token = by.token if by else None

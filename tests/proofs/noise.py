@@ -10,6 +10,7 @@ from typing import Any
 from attacks import PACKETS
 from frames import BINARY, CLOSE, PING, PONG, TEXT, frame
 
+LONGEST = 70_000  # a little more than is taken
 CHARACTERS = '0123456789-/,[]{}":\\ abcnullTRUE\x00\x1e\x1b\n\r²٣😀ä\ufeff\ud7ff'
 EVENTS = ("join_room", "leave_room", "send_message", "typing", "authenticate", "sync", "connect", "disconnect", "", "x")
 FIELDS = (
@@ -45,7 +46,7 @@ class Noise:
 
     def burst(self) -> Burst:
         pick = self.random
-        packets = [self.packet() for _ in range(pick.randint(1, 24))]
+        packets = [self.packet() for _ in range(pick.randint(1, 12))]
         return Burst(
             by_websocket=pick.random() < 0.7,
             logged_in=pick.random() < 0.5,
@@ -65,7 +66,7 @@ class Noise:
             self.scraps,
             self.connect,
         ]
-        return self.random.choice(makers)()
+        return self.random.choice(makers)()[:LONGEST]
 
     def event(self) -> str:
         pick = self.random

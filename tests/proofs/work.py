@@ -63,9 +63,8 @@ class Work(Chooser):
         editor = self.editor()
         mine = [t for t in self.world.of_kind("task") if editor and t.whose.now == editor.id]
         mine = [task for task in mine if task.facts["approval"] != "approved"]
-        if not mine or editor is None:
+        if editor is None or (task := self.pick(mine)) is None:
             return None
-        task = self.dice.choice(mine)
         status = self.dice.choice([s for s in ("in-progress", "completed", "blocked") if s != task.facts["status"]])
         reason = {"blockedReason": "No footage."} if status == "blocked" else {}
 
