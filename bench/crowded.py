@@ -9,17 +9,19 @@ PARTS = {
     "id": "('01900000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid",
     "at": "now() - interval '6 days' + n * interval '0.1 seconds'",
     "someone": "(SELECT ids FROM editors)[1 + n % 190]",
+    # As in any language: some in every text, hundreds in many, and some that are rare.
+    "words": "' four minutes for family' || n % 300 || ' in city' || n % 120 "
+    "|| CASE WHEN n % 10000 = 77 THEN ' drone' ELSE '' END",
 }
 FILLING = {
     "tasks": """
         INSERT INTO tasks (id, task_number, name, description, status, priority, priority_rank, deadline, raw_file_link,
                            approval_status, assigned_to, version, search_text, created_at, updated_at, completed_at)
-        SELECT {id}, 'C' || n, 'Wedding film ' || n, 'Four minutes, keep the speeches, client ' || n % 4000,
+        SELECT {id}, 'C' || n, 'Wedding film ' || n, {words},
                status, (ARRAY['low', 'medium', 'high'])[1 + n % 3], 1 + n % 3, date '2025-01-01' + n % 700,
                'https://drive.example.com/raw/' || md5(n::text), 'reviewing', {someone}, 1,
-               ' c' || n || ' wedding film ' || n || ' four minutes keep the speeches client ' || n % 4000
-               || CASE WHEN n % 10000 = 77 THEN ' drone' ELSE '' END,
-               {at}, {at}, CASE WHEN status = 'completed' THEN {at} END
+               ' c' || n || ' wedding film ' || n || {words}, {at}, {at},
+               CASE WHEN status = 'completed' THEN {at} END
         FROM generate_series({first}, {last}) AS n,
              LATERAL (SELECT CASE WHEN n % 100 = 0 THEN 'blocked' WHEN n % 20 = 1 THEN 'pending' ELSE 'completed' END)
              AS s(status)""",

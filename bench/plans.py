@@ -19,42 +19,44 @@ READS = re.compile(r"\s*(SELECT|WITH|EXECUTE)\b", re.IGNORECASE)
 class Plans:
     """Explains the statements of an application whose database address ends with `SPEAKING`."""
 
-    def __init__(self, url: str, tables: set[str]) -> None:
-        self.url, self.tables = url, tables
+    def __init__(self, url: str) -> None:
+        self.url = url
 
     @property
     def log(self) -> Path:
         (found,) = started().folder.glob("postgresql/said/*.json")
         return found
 
-    def of(self, ask: Callable[[], object]) -> list[str]:
-        """Each way in which one of the big tables is read, as in `Index Scan pk_tasks`."""
+    def of(self, ask: Callable[[], object], tables: set[str]) -> list[str]:
+        """Each way in which one of the tables is read, as in `Index Scan pk_tasks`."""
         begin = self.log.stat().st_size
         ask()
         with self.log.open() as log:
             log.seek(begin)
             lines = [json.loads(line) for line in log]
-        found: dict[str, None] = {}
+        found: list[tuple[str, str]] = []
         with connect(self.url).cursor() as cursor:
             for line in lines:
                 statement = line["message"].partition(": ")[2]
                 if line["message"].startswith("statement: ") and READS.match(statement):
-                    found |= dict.fromkeys(self._explained(cursor, statement, line.get("detail", "")))
-        return list(found)
+                    found += _explained(cursor, statement, line.get("detail", ""))
+        return list(dict.fromkeys(how for table, how in found if table in tables))
 
-    def _explained(self, cursor: Any, statement: str, detail: str) -> Iterator[str]:
-        if detail.startswith("prepare: "):
-            name = statement.split()[1].partition("(")[0]
-            cursor.execute(f"DEALLOCATE ALL; {detail.removeprefix('prepare: ')}")
-            assert name in detail
-        cursor.execute(f"EXPLAIN (FORMAT JSON) {statement}")
-        yield from self._nodes(cursor.fetchone()[0][0]["Plan"])
 
-    def _nodes(self, node: dict[str, Any]) -> Iterator[str]:
-        table, index = node.get("Relation Name", ""), node.get("Index Name", "")
-        # A bitmap's own node names no table, but its index does; that node says more than the visit to what it found.
-        read = table or index.partition("_")[2].partition("_")[0]
-        if read in self.tables and node["Node Type"] != "Bitmap Heap Scan":
-            yield f"{node['Node Type']} {index or table}"
-        for inner in node.get("Plans", []):
-            yield from self._nodes(inner)
+def _explained(cursor: Any, statement: str, detail: str) -> Iterator[tuple[str, str]]:
+    # Of a prepared statement the text alone says nothing.
+    if detail.startswith("prepare: "):
+        cursor.execute(f"DEALLOCATE ALL; {detail.removeprefix('prepare: ')}")
+    cursor.execute(f"EXPLAIN (FORMAT JSON) {statement}")
+    yield from _nodes(cursor.fetchone()[0][0]["Plan"])
+
+
+def _nodes(node: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Tables and how they are read."""
+    index = node.get("Index Name", "")
+    # A bitmap's own node names no table, but its index does; that node says more than the visit to what it found.
+    table = node.get("Relation Name") or index.partition("_")[2].partition("_")[0]
+    if table and node["Node Type"] != "Bitmap Heap Scan":
+        yield table, f"{node['Node Type']} {index or table}"
+    for inner in node.get("Plans", []):
+        yield from _nodes(inner)

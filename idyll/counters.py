@@ -4,9 +4,9 @@ from sqlalchemy import BigInteger, String, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from .database import execute
-from .extensions import MYSQL, Model
+from .extensions import MYSQL, Model, db
 
-RIGHTS, MESSAGES = "rights", "messages"
+RIGHTS = "rights"
 
 
 class Counter(Model):
@@ -19,17 +19,15 @@ class Counter(Model):
     value: Mapped[int] = mapped_column(BigInteger, default=0)
 
 
-def lock(name: str) -> None:
-    """Others wait here until this transaction ends."""
-    execute(select(Counter.value).where(Counter.name == name).with_for_update())
-
-
 def advance(name: str, by: int = 1, *, at_least: int = 0) -> int:
     """Takes the next `by` numbers and gives the last of them; others wait until this transaction ends.
 
     A rolled back transaction gives its numbers back to nobody else meanwhile, so none is given twice.
     """
-    execute(update(Counter).where(Counter.name == name).values(value=Counter.value + by))
+    session, taken = db.session, update(Counter).where(Counter.name == name).values(value=Counter.value + by)
+    if not at_least and db.engine.dialect.update_returning:
+        return int(session.execute(taken.returning(Counter.value)).scalar_one())
+    session.execute(taken)
     if at_least:
         execute(update(Counter).where(Counter.name == name, Counter.value < at_least).values(value=at_least))
     return int(execute(select(Counter.value).where(Counter.name == name)).scalar_one())

@@ -19,7 +19,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, PoolRese
 from . import guess
 from .concurrency import patient_postgres
 from .extensions import db
-from .reading import Rows, planned
+from .reading import Rows, is_plain, planned
 
 log = logging.getLogger(__name__)
 IDLE_SECONDS = 1.0
@@ -176,46 +176,52 @@ def execute(statement: Executable, parameters: Any = None) -> Any:
     What is always the same is passed with `parameters` for its `bindparam`s, and is then compiled and guarded once.
     """
     if in_transaction():
-        return db.session.execute(statement, parameters)
+        if not is_plain(statement):
+            return db.session.execute(statement, parameters)
+        held = db.session.connection()
+        try:
+            return Rows(_run(statement, parameters, held.connection))
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                held.invalidate(error)
+            raise
     if guess.can_guard(statement):
         known = g.guess
         statement = guess.guarded(statement, fixed=parameters is not None)
         parameters = (parameters or {}) | known.parameters
-    return Rows(_read(statement, parameters))
-
-
-def _read(statement: Executable, parameters: Any) -> list[Any]:
-    engine = db.engine
-    plan, text, bound = planned(statement, parameters, engine.dialect, engine._compiled_cache)
     connection = reader()
     try:
-        cursor: Any = connection.cursor()
-        if asked.receivers:
-            asked.send(engine, statement=text, parameters=bound)
+        return Rows(_run(statement, parameters, connection))
+    except BaseException as error:
+        if not isinstance(error, guess.Misjudged):
+            _give_up(connection, error)
+        raise
+
+
+def _run(statement: Executable, parameters: Any, connection: PoolProxiedConnection) -> list[Any]:
+    engine = db.engine
+    plan, text, bound = planned(statement, parameters, engine.dialect, engine._compiled_cache)
+    if asked.receivers:
+        asked.send(engine, statement=text, parameters=bound)
+    cursor: Any = connection.cursor()
+    try:
         cursor.execute(text, bound)
         found = cursor.fetchall()
-        cursor.close()
-    except BaseException as error:
-        _give_up(connection, error)
-        raise
+    except engine.dialect.loaded_dbapi.Error as error:
+        raise _wrapped(error, lost=engine.dialect.is_disconnect(error, connection, cursor)) from error
+    cursor.close()
     if plan.guarded and found:
         guess.confirm(found[0][-1])
     return plan.shaped(found)
 
 
 def _give_up(connection: PoolProxiedConnection, error: BaseException) -> None:
-    """After a failure: raises the driver's error as SQLAlchemy's, and keeps no connection that may be broken."""
+    """After a failure no connection is kept that may be broken, or stands in the middle of an answer."""
     g.pop("reader", None)
-    dialect = db.engine.dialect
-    if not isinstance(error, dialect.loaded_dbapi.Error):
-        connection.invalidate()  # cut off in the middle of an answer
-        return
-    lost = dialect.is_disconnect(error, connection, None)
-    if lost:
-        connection.invalidate(error)
-    else:
+    if isinstance(error, DBAPIError) and not error.connection_invalidated:
         connection.close()
-    raise _wrapped(error, lost=lost) from error
+    else:
+        connection.invalidate()
 
 
 def _wrapped(error: Exception, *, lost: bool) -> BaseException:

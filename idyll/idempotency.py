@@ -22,6 +22,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from .actor import Actor
 from .clock import now
 from .columns import ID, LONG_TEXT
+from .database import release
 from .errors import Conflict, Invalid, Problem, answer
 from .extensions import MYSQL, Model, db
 from .ids import uuid7
@@ -89,6 +90,9 @@ def run(user: Actor, view: Callable[[], Response]) -> Response:
 
 def sent_body() -> bytes:
     """The request's body. Raises 413 for more than 1 MiB, also where no Content-Length says so."""
+    if request.content_length or "Transfer-Encoding" in request.headers:
+        # It may come slowly: meanwhile the connection to the database, by which the caller was known, is for others.
+        release()
     body = request.get_data(cache=True)
     if len(body) > MAX_BODY:
         raise RequestEntityTooLarge

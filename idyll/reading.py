@@ -8,7 +8,7 @@ from collections import namedtuple
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from sqlalchemy import Executable
+from sqlalchemy import ColumnElement, Executable, Select
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import MultipleResultsFound, NoResultFound
 
@@ -111,6 +111,11 @@ class Plan:
                 read[i] = reader(read[i])
             rows.append(self.row(read))
         return rows
+
+
+def is_plain(statement: Any) -> bool:
+    """Whether it asks for columns alone, and so needs nobody to make entities of its rows."""
+    return isinstance(statement, Select) and all(isinstance(c, ColumnElement) for c in statement._raw_columns)
 
 
 def planned(statement: Executable, given: Any, dialect: Dialect, compiled_cache: Any) -> tuple[Plan, str, Any]:

@@ -23,6 +23,8 @@ from .events.catalogue import CATALOGUE
 from .events.models import Event
 from .extensions import db
 
+# Of the table and not of the entity, which would cost a detour through the ORM's bookkeeping.
+EVENTS = insert(Event.__table__)
 # Sent after every commit that others must hear of: the sockets of this process wake by it.
 committed = Signal()
 
@@ -49,7 +51,7 @@ def transaction() -> Iterator[Session]:
             yield session
             session.flush()
             if opened.events:
-                session.execute(insert(Event), opened.events)
+                session.connection().execute(EVENTS, opened.events)
             if opened.rights:
                 # Last of all, so that whoever waits for this row holds nothing that its holder wants.
                 advance(RIGHTS)

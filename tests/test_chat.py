@@ -40,7 +40,7 @@ def unhurried(monkeypatch, app):
 
 def test_a_message_says_who_wrote_it_where_and_when(api, editor):
     sent = say(api, editor, "  The grade looks good.\nNext?  ", clientId="c-1")
-    assert sent | {"id": "", "timestamp": ""} == {
+    assert sent | {"id": "", "timestamp": "", "seq": 0} == {
         "id": "",
         "room": "team",
         "message": "The grade looks good.\nNext?",
@@ -52,6 +52,7 @@ def test_a_message_says_who_wrote_it_where_and_when(api, editor):
         "timestamp": "",
         "editedAt": None,
         "deletedAt": None,
+        "seq": 0,
     }
     assert api.get(MESSAGES, editor).json["data"] == [sent]
 

@@ -4,7 +4,7 @@ import pytest
 from conftest import PASSWORD
 from doors import log_in
 from listeners import Listeners, names, nothing_told
-from talk import made
+from talk import done, made
 
 # On SQLite one cannot hold back the log without holding up every writer.
 pytestmark = [pytest.mark.database, pytest.mark.only_on("postgresql", "mariadb")]
@@ -211,3 +211,20 @@ def test_who_gained_rights_before_it_was_told_hears_what_they_may_see_now(api, h
     assert names(heard(listeners, "pending")) == ["user_updated", "meeting_created"]
     assert "payout_created" in names(heard(listeners, "editor"))
     assert listeners.missed("editor") == listeners.heard("editor")
+
+
+# -- a process that dies before it told ------------------------------------------------------------------------------
+
+
+def test_what_a_killed_process_had_no_time_to_tell_is_told_all_the_same(live, listeners, owner, editor):
+    doomed = live.start()
+    tab = doomed.connect(editor, reconnection=True, reconnection_delay=100)
+    since = done(tab, "sync", {})["lastEventId"]
+    with nothing_told(live.inside):
+        post(doomed.api, "/tasks", owner, **JOB, assignedTo=editor.id)
+        doomed.app.kill_worker()
+    # In another process, at once; in the one that was started again, by asking.
+    told = listeners.ears["editor"].wait("task_created")
+    missed = done(tab.connected(20, times=2), "sync", {"since": since})["events"]
+    assert missed[0] == {"eventId": told["eventId"], "event": "task_created", "data": told}
+    assert names(missed) == ["task_created", "new_notification"]

@@ -48,7 +48,7 @@ def connection(empty: Flask) -> Iterator[Connection]:
 
 
 # What a migration after the first one brought, and takes with it when it goes.
-LATER_TABLES, LATER_COUNTERS = {"instances"}, {"rights", "messages"}
+LATER_TABLES, LATER_COUNTERS = {"instances"}, {"rights"}
 
 
 def everything(connection: Connection, but: Container[str] = ()) -> dict[str, list[Any]]:
@@ -88,7 +88,7 @@ def test_the_way_down_ends_with_nothing_and_up_again_begins_anew(connection):
     assert connection.execute(text("SELECT * FROM alembic_version")).all() == []
     upgrade()
     counters = connection.execute(text("SELECT name, value FROM counters ORDER BY name")).all()
-    names = ["events_sealed", "events_swept", "messages", "rights", "task_number"]
+    names = ["events_sealed", "events_swept", "rights", "task_number"]
     assert counters == [(name, 0) for name in names]
     fill(connection)
 

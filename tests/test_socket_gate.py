@@ -197,6 +197,9 @@ def test_a_pending_person_hears_of_themselves_alone_and_may_do_nothing_but_go_on
     say(olga, "Hello")
     made(api.put(f"/api/users/{pending.id}", pending, {"location": "Pune"}))
     assert waiting.wait("user_updated")["updates"]["location"] == "Pune"
+    made(api.put(f"/api/users/{pending.id}", owner, {"role": "moderator"}))
+    assert waiting.wait("user_updated")["updates"]["role"] == "moderator"
+    # They were notified of it, and managers of much; to be read once they are approved.
     waiting.silent()
 
     sound = {event.name: event.schema.EXAMPLE for event in EVENTS.values()}

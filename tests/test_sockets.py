@@ -57,7 +57,7 @@ def test_a_working_day_in_the_chat(live, api, moderator, editor, door):
 
     sent = done(asha, "send_message", {"message": "The grade looks good.", "clientId": "c-1"})
     assert sent.keys() >= MESSAGE
-    assert sent | {"id": "", "timestamp": ""} == {
+    assert sent | {"id": "", "timestamp": "", "seq": 0} == {
         "id": "",
         "room": "team",
         "message": "The grade looks good.",
@@ -69,6 +69,7 @@ def test_a_working_day_in_the_chat(live, api, moderator, editor, door):
         "timestamp": "",
         "editedAt": None,
         "deletedAt": None,
+        "seq": 0,
     }
     assert api.get("/api/chat/messages", moderator).json["data"] == [sent]
     for client in (max_, asha):

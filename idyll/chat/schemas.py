@@ -33,6 +33,7 @@ class MessageOut(Schema):
         "timestamp": "2026-01-05T09:30:00.000Z",
         "editedAt": None,
         "deletedAt": None,
+        "seq": 1042,
     }
 
     id = fields.String(required=True)
@@ -46,6 +47,12 @@ class MessageOut(Schema):
     timestamp = Moment(required=True)
     edited_at = Moment(required=True, allow_none=True)
     deleted_at = Moment(required=True, allow_none=True)
+    seq = fields.Integer(
+        required=True,
+        metadata={
+            "description": "Grows in the order of the history; live, two that were written at once may come in another"
+        },
+    )
 
 
 class MessageIn(Creation):

@@ -8,7 +8,6 @@ from .. import idempotency
 from ..actor import Actor
 from ..audit.service import note
 from ..clock import now
-from ..counters import MESSAGES, lock
 from ..database import execute
 from ..errors import Conflict, Forbidden, Invalid, NotFound
 from ..events.service import forget, rewrite_of
@@ -16,6 +15,7 @@ from ..extensions import db
 from ..ids import uuid7
 from ..json_sql import json_object, json_raw, json_text
 from ..limits import flood
+from ..once import insert_once
 from ..pagination import Listing
 from ..permissions import can_delete_message, can_edit_message, can_enter_room, is_manager
 from ..shapes import Shape, parsed
@@ -23,7 +23,7 @@ from ..transactions import record
 from ..users.models import User
 from ..users.roles import Role
 from ..users.service import known
-from .models import Message, ReadMark
+from .models import Message, MessageType, ReadMark
 from .rooms import EDITOR, MANAGEMENT, TEAM
 from .schemas import MessageOut
 
@@ -76,17 +76,14 @@ def _place(places: dict[str, int], key: str, field: str) -> int:
 def send(text: str, *, room: str, client_id: str | None, by: Actor) -> tuple[str, bool]:
     """Stores a message once for its `client_id`; gives it, and whether it is new."""
     enter(room, viewer=by)
-    # One message after the other: the log, in whose order all hear them, could tell two in another order than the
-    # history. Repeats that were sent at the same moment wait here for the first, too, and don't count.
-    lock(MESSAGES)
-    if client_id and (sent := _sent(client_id, by)):
-        return sent, False
+    key = uuid7()
+    row = {"id": key, "room": room, "message": text, "sender_id": by.id, "client_id": client_id, "timestamp": now()}
+    # Repeats sent at the same moment wait here for the first.
+    if not insert_once(Message, type=MessageType.USER, **row):
+        return str(_sent(str(client_id), by)), False
     flood(str(by.id))
-    message = Message(id=uuid7(), room=room, message=text, sender_id=by.id, client_id=client_id, timestamp=now())
-    db.session.add(message)
-    db.session.flush()
-    body = messages.of(message.id)
-    record("new_message", parsed(body), about="message", of=message.id, audience=[room])
+    body = messages.of(key)
+    record("new_message", parsed(body), about="message", of=key, audience=[room])
     return body, True
 
 

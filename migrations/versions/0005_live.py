@@ -20,7 +20,7 @@ INSTANT = (
     .with_variant(mysql.DATETIME(fsp=3), "mysql", "mariadb")
 )
 COUNTERS = sa.table("counters", sa.column("name"), sa.column("value"))
-NEW = ("rights", "messages")
+NEW = ("rights",)
 
 
 def upgrade() -> None:

@@ -1,16 +1,15 @@
 """A process that is told to stop: nobody waits for it, no request is cut, and all are level at the next one."""
 
-import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from http.client import HTTPConnection
 
 import pytest
 from live import make_inside
 from processes import Processes, Two
 from servers import available
+from slow import HalfSent
 from sqlalchemy import select, text
 from talk import until
 
@@ -43,31 +42,11 @@ def two(tmp_path_factory, worker_id, clients) -> Iterator[Two]:
 def rows_held(two):
     """All tasks are locked: whoever changes one waits. Gives a look at how many do."""
     with two.inside.app_context(), db.engine.connect() as holder, db.engine.connect() as watcher:
-        watcher.execution_options(
-            isolation_level="AUTOCOMMIT"
-        )  # in a transaction it would see the same again and again
+        # In a transaction it would see the same again and again.
+        watcher.execution_options(isolation_level="AUTOCOMMIT")
         holder.execute(text("SELECT id FROM tasks FOR UPDATE"))
         yield lambda: watcher.execute(text(WAITING)).scalar()
         holder.rollback()
-
-
-class HalfSent:
-    """A message by REST of which only the first half was sent."""
-
-    def __init__(self, two, someone, words):
-        self.connection = HTTPConnection("127.0.0.1", two.a.app.port, timeout=30)
-        body = json.dumps({"message": words}).encode()
-        headers = {"Authorization": f"Bearer {someone.token}", "Content-Type": "application/json"}
-        self.connection.request("POST", "/api/chat/messages", None, {**headers, "Content-Length": str(len(body))})
-        self.connection.send(body[:8])
-        self.rest = body[8:]
-
-    def finish(self):
-        self.connection.send(self.rest)
-        answer = self.connection.getresponse()
-        answer.read()
-        self.connection.close()
-        return answer.status
 
 
 def in_the_log(two):
@@ -89,7 +68,9 @@ def test_who_is_told_to_stop_tells_everybody_and_cuts_nothing(two, measured):
 
     with ThreadPoolExecutor(IN_FLIGHT) as pool:
         with rows_held(two) as waiting:
-            half = [HalfSent(two, person, f"Half {n}") for n, person in enumerate(people[: IN_FLIGHT // 2])]
+            half = [
+                HalfSent(two.a.app.port, person.token, f"Half {n}") for n, person in enumerate(people[: IN_FLIGHT // 2])
+            ]
             change = [pool.submit(two.a.api.put, f"/api/tasks/{key}", owner, {"name": "Short film"}) for key in tasks]
             until(lambda: waiting() == len(tasks))
             told_to_stop = time.monotonic()
