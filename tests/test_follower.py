@@ -9,9 +9,9 @@ from conftest import actor
 from engineio import socket as engine
 from engineio.packet import MESSAGE
 from flask_jwt_extended import decode_token
-from sqlalchemy import event as hooks
 from sqlalchemy import select
 
+from idyll.database import asked
 from idyll.events import service as events
 from idyll.events.models import Event
 from idyll.extensions import db
@@ -76,46 +76,41 @@ def heard(hub):
 
 
 @contextmanager
-def just_before(app, statement, deed):
-    """Something happens just before the first such statement."""
-    with app.app_context():
-        engine = db.engine
+def just_before(begins, deed):
+    """Something happens just before the first question that begins so."""
     done = []
 
-    def interrupt(_connection, _cursor, running, *_):
-        if " ".join(running.split()).startswith(statement) and not done:
+    def interrupt(_, statement, **__):
+        if " ".join(statement.replace("`", "").split()).startswith(begins) and not done:
             done.append(statement)
             deed()
 
-    hooks.listen(engine, "before_cursor_execute", interrupt)
-    try:
+    with asked.connected_to(interrupt):
         yield
-    finally:
-        hooks.remove(engine, "before_cursor_execute", interrupt)
     assert done, "it was never asked"
 
 
 def test_who_was_let_in_by_rights_lost_meanwhile_is_told_nothing_by_them(
-    app, api, hub, step, socket, heard, owner, moderator
+    api, hub, step, socket, heard, owner, moderator
 ):
     hub.connections.add(socket(owner, "another"))
     late = socket(moderator)
     assert api.put(f"/api/users/{moderator.id}", owner, {"role": "editor"}).status_code == 200
     assert api.post("/api/payouts", owner, {"projectName": "Rent", "amount": 1}).status_code == 201
-    with just_before(app, ASKS_FOR_ROWS, lambda: hub.connections.add(late)):
+    with just_before(ASKS_FOR_ROWS, lambda: hub.connections.add(late)):
         step()
     assert heard(late) == ["token_expired"]
 
 
 def test_who_loses_the_socket_while_recipients_are_chosen_is_told_nothing_more(
-    app, api, hub, step, socket, heard, owner, moderator
+    api, hub, step, socket, heard, owner, moderator
 ):
     # Two people's namespaces on one connection, which stays open for the other.
     leaver, stayer = socket(moderator), socket(owner, namespace="/ws/chat")
     for connection in (leaver, stayer):
         hub.connections.add(connection)
     assert api.post("/api/payouts", owner, {"projectName": "Rent", "amount": 1}).status_code == 201
-    with just_before(app, ASKS_WHO_MAY_SEE, lambda: hub.silence(leaver)):
+    with just_before(ASKS_WHO_MAY_SEE, lambda: hub.silence(leaver)):
         step()
     assert heard(leaver) == ["token_expired"]
     assert heard(stayer) == ["payout_created"]
@@ -127,7 +122,7 @@ def test_who_gains_rights_while_recipients_are_chosen_misses_nothing(app, api, h
     hub.connections.add(riser)
     assert api.post("/api/tasks", owner, task).status_code == 201
     promoted = replace(riser.actor, role="owner")
-    with just_before(app, ASKS_WHO_MAY_SEE, lambda: hub.connections.set_actor(riser, promoted, riser.as_of)):
+    with just_before(ASKS_WHO_MAY_SEE, lambda: hub.connections.set_actor(riser, promoted, riser.as_of)):
         step()
     assert sorted(heard(riser)) == ["new_notification", "task_created"]
 

@@ -5,6 +5,8 @@ import struct
 import threading
 import time
 import zlib
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from attacks import PACKETS, memory_of, under_attack
@@ -16,6 +18,7 @@ from idyll.live.frames import MAX_BYTES
 pytestmark = pytest.mark.only_on("postgresql")
 PART = b"x" * 1000
 BOMB = zlib.compressobj(wbits=-15)
+ESTABLISHED = "01"
 MALFORMED, WRONG_TYPE, TOO_BIG = 1002, 1007, 1009
 
 
@@ -184,3 +187,26 @@ def test_who_never_reads_is_cut_off_before_it_costs_memory(target):
             with pytest.raises(OSError, match=r"reset|pipe"):
                 wire.raw(asked * 2000)
     assert memory_of(target.worker) < before + 40_000
+
+
+def test_who_is_slow_to_send_or_to_read_and_never_logs_in_is_gone_soon(target):
+    with target.websocket() as sends, target.websocket(buffer=4096) as reads, target.websocket() as neither:
+        # As the server's side has them: whoever doesn't read would not see the end.
+        theirs = [f":{wire.wire.getsockname()[1]:04X}" for wire in (sends, reads, neither)]
+
+        def are_open() -> bool:
+            rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+            ours = [row for row in rows if row[1].endswith(f":{target.port:04X}") and row[3] == ESTABLISHED]
+            return any(row[2][-5:] in theirs for row in ours)
+
+        assert are_open()
+        slow = iter(frame("4" * 60_000))
+        # More than the kernel keeps for it, and less than it is cut off for.
+        reads.raw(frame("40/" + "x" * 60_000) * 60)
+        neither.raw(frame("x", final=False)[:3])
+        ends = time.monotonic() + 30
+        while are_open() and time.monotonic() < ends:
+            with suppress(OSError):
+                sends.raw(bytes([next(slow)]))
+            time.sleep(0.1)
+        assert not are_open()
