@@ -8,11 +8,11 @@ from functools import partial
 from typing import Any
 
 from blinker import Signal
-from flask import Flask, g
+from flask import Flask, current_app, g
 from psycopg2 import STRING
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE, new_type, register_type
 from pymysql.constants import SERVER_STATUS
-from sqlalchemy import Connection, Engine, Executable, event
+from sqlalchemy import Connection, Engine, Executable, create_engine, event
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, PoolResetState
 
@@ -98,6 +98,20 @@ def prepare(engine: Engine) -> None:
     if name != "sqlite":
         event.listen(engine, "checkin", _remember)
         event.listen(engine, "checkout", partial(_ping, engine))
+
+
+def engine_apart() -> Engine:
+    """A few connections beside the pool, for what may not wait until the requests let go of theirs."""
+    options = current_app.config["SQLALCHEMY_ENGINE_OPTIONS"]
+    few = {"pool_size": 2} if "pool_size" in options else {}
+    made = create_engine(db.engine.url, **options | few)
+    prepare(made)
+    return made
+
+
+def read_apart(engine: Engine) -> None:
+    """Lets this context read through another engine."""
+    g.engine = engine
 
 
 def _remember(_: Any, entry: ConnectionPoolEntry) -> None:
@@ -239,7 +253,7 @@ def reader() -> PoolProxiedConnection:
     """The connection that this request reads through, in autocommit; returned to the pool at the request's end."""
     if "reader" not in g:
         try:
-            g.reader = db.engine.raw_connection()
+            g.reader = g.get("engine", db.engine).raw_connection()
         except db.engine.dialect.loaded_dbapi.Error as error:
             raise _wrapped(error, lost=True) from error
     found: PoolProxiedConnection = g.reader

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 import pytest
@@ -223,3 +224,17 @@ def test_a_database_that_sleeps_when_nobody_asks_may_sleep(alone, start):
     assert asks()
     eventually(lambda: not asks())
     watcher.dispose()
+
+
+def test_rights_end_in_time_though_every_connection_waits_for_a_lock(two):
+    owner, editor = two.people.owner(), two.people.editor()
+    task = two.a.api.post("/api/tasks", owner, json={"name": "Film", "deadline": "2031-01-01"}).json["id"]
+    client = two.a.connect(editor)
+    with ThreadPoolExecutor(20) as pool:
+        with two.inside.app_context(), db.engine.begin() as held:
+            held.execute(text("SELECT id FROM tasks FOR UPDATE"))
+            edits = [pool.submit(two.a.api.put, f"/api/tasks/{task}", owner, {"name": f"Cut {n}"}) for n in range(20)]
+            time.sleep(1)  # until all connections of the pool wait
+            assert two.b.api.post("/api/auth/logout", editor).status_code == 204
+            client.wait("token_expired", timeout=SOON)
+        assert {edit.result().status_code for edit in edits} <= {200, 503}

@@ -7,12 +7,15 @@ others has written the event, and whoever reads next sends it.
 import logging
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from flask import Flask
+from sqlalchemy import Engine
 
 from ..auth.tokens import rights_of
-from ..database import release
+from ..database import engine_apart, read_apart, release
 from ..events import service as events
 from ..events.service import LogState
 from .hub import Hub
@@ -31,6 +34,7 @@ class Follower:
         self.hub = hub
         self.woken = threading.Event()
         self.known = (0, 0)
+        self.engine: Engine | None = None
         self.position = 0
         self.turn = 0
         self.stepping = False
@@ -55,7 +59,7 @@ class Follower:
                 checked_at = time.monotonic()
             self.stepping = True
             try:
-                with self.app.app_context():
+                with self._reading():
                     self.step(look_at_rights=full)
                 self.failing = False
             except Exception as error:  # noqa: BLE001 - the following goes on
@@ -71,10 +75,19 @@ class Follower:
             time.sleep(TICK_SECONDS)
             if self.stepping:
                 try:
-                    with self.app.app_context():
+                    with self._reading():
                         self._look_at_rights(events.state())
                 except Exception as error:  # noqa: BLE001 - the watching goes on
                     log.debug("rights can't be looked at: %s", type(error).__name__)
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """By connections of its own: rights must end in time though all of the pool waits for a lock."""
+        with self.app.app_context():
+            if self.engine is None:
+                self.engine = engine_apart()
+            read_apart(self.engine)
+            yield
 
     def step(self, *, look_at_rights: bool) -> None:
         """Everything committed until now: rights first, then events."""
