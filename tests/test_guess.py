@@ -1,0 +1,90 @@
+"""Rights are those of the row at every read, though the reader is presumed to be who they were at the one before."""
+
+import pytest
+from sqlalchemy import text
+
+from idyll.database import asked
+from idyll.extensions import db
+
+pytestmark = pytest.mark.database
+# Managers' lists, with rows and without; an object; a route for managers alone.
+PATHS = ["/api/tasks", "/api/tasks?status=blocked", "/api/payouts", "/api/users", "/api/audit", "/api/auth/me"]
+
+
+def change(app, statement: str, **values: str) -> None:
+    with app.app_context(), db.engine.begin() as connection:
+        connection.execute(text(statement), values)
+
+
+def seen(api, by) -> dict[str, tuple[int, object]]:
+    answers = {path: api.get(path, by) for path in PATHS}
+    return {path: (answer.status_code, answer.json.get("data", answer.json)) for path, answer in answers.items()}
+
+
+@pytest.fixture
+def work(api, owner, editor):
+    for name, whom in (("Theirs", editor.id), ("Nobody's", None)):
+        api.post("/api/tasks", owner, {"name": name, "deadline": "2031-01-01", "assignedTo": whom})
+    api.post("/api/payouts", editor, {"projectName": "Film", "amount": 12.5})
+
+
+def test_who_was_a_manager_a_moment_ago_reads_as_an_editor(app, api, work, moderator, people):
+    newcomer = people.editor()
+    assert len(seen(api, moderator)["/api/tasks"][1]) == 2
+    change(app, "UPDATE users SET role = 'editor' WHERE id = :id", id=moderator.id)
+    now, as_editor = seen(api, moderator), seen(api, newcomer)
+    for path in PATHS[:3]:
+        assert now[path] == as_editor[path] == (200, []), path
+    assert now["/api/audit"][0] == 403
+    assert now["/api/auth/me"][1]["role"] == "editor"
+    assert now["/api/auth/me"][1]["can"] == as_editor["/api/auth/me"][1]["can"]
+
+
+def test_who_was_an_editor_a_moment_ago_reads_as_a_manager(app, api, work, editor, moderator):
+    assert len(seen(api, editor)["/api/tasks"][1]) == 1
+    change(app, "UPDATE users SET role = 'moderator' WHERE id = :id", id=editor.id)
+    now, as_manager = seen(api, editor), seen(api, moderator)
+    for path in PATHS[:5]:
+        assert now[path] == as_manager[path], path
+    assert now["/api/audit"][0] == 200
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        "UPDATE sessions SET ended_at = created_at WHERE user_id = :id",
+        "UPDATE users SET removed_at = created_at WHERE id = :id",
+        "UPDATE users SET status = 'rejected' WHERE id = :id",
+        "DELETE FROM refresh_tokens WHERE session_id IN (SELECT id FROM sessions WHERE user_id = :id)",
+    ],
+)
+def test_who_is_out_reads_nothing_more(app, api, work, editor, end):
+    assert {status for status, _ in seen(api, editor).values()} == {200, 403}
+    change(app, end, id=editor.id)
+    if end.startswith("DELETE"):
+        change(app, "DELETE FROM sessions WHERE user_id = :id", id=editor.id)
+    for path, (status, _) in seen(api, editor).items():
+        assert status == 401, path
+
+
+def test_who_must_wait_again_reads_nothing_but_themselves(app, api, work, editor):
+    seen(api, editor)
+    change(app, "UPDATE users SET status = 'pending' WHERE id = :id", id=editor.id)
+    now = seen(api, editor)
+    assert now.pop("/api/auth/me")[0] == 200
+    assert {status for status, _ in now.values()} == {403}
+
+
+def test_a_refusal_of_yesterday_is_looked_at_again(app, api, work, editor):
+    assert api.get("/api/audit", editor).status_code == 403
+    change(app, "UPDATE users SET role = 'owner' WHERE id = :id", id=editor.id)
+    assert api.get("/api/audit", editor).status_code == 200
+
+
+def test_known_readers_cost_one_trip(app, api, work, editor):
+    api.get("/api/auth/me", editor)
+    for path in ("/api/auth/me", "/api/tasks", "/api/notifications"):
+        trips: list[str] = []
+        with asked.connected_to(lambda _, statement, into=trips, **__: into.append(statement)):
+            assert api.get(path, editor).status_code == 200
+        assert len(trips) == 1, trips
