@@ -88,3 +88,10 @@ def test_known_readers_cost_one_trip(app, api, work, editor):
         with asked.connected_to(lambda _, statement, into=trips, **__: into.append(statement)):
             assert api.get(path, editor).status_code == 200
         assert len(trips) == 1, trips
+
+
+@pytest.mark.parametrize("path", ["/api/tasks?status=blocked", "/api/notifications?unread=false", "/api/payouts"])
+def test_a_page_without_rows_is_no_proof(app, api, moderator, path):
+    assert api.get(path, moderator).json["data"] == []
+    change(app, "UPDATE sessions SET ended_at = created_at WHERE user_id = :id", id=moderator.id)
+    assert api.get(path, moderator).status_code == 401
