@@ -37,6 +37,7 @@ from gunicorn.http.parser import RequestParser
 BODY_SECONDS = 30  # to send a whole body; slower ones hold one of the worker's places for nothing
 DRAIN_BYTES = 4 * 1024 * 1024  # read and thrown away so that a refused client sees its answer
 DRAIN_SECONDS = 2
+GOODBYE_SECONDS = 3
 
 # --- what may not pass ----------------------------------------------------------------------
 
@@ -191,8 +192,19 @@ class Worker(EventletWorker):
 
     def run(self):
         self.waiting = set()
+        self.stopping = None
         eventlet.spawn(self.say_goodbye)
         super().run()
+        # Nobody may have been there to be waited for: the application still finishes what it says.
+        with eventlet.Timeout(GOODBYE_SECONDS, exception=False):
+            self.stop_application().wait()
+
+    def stop_application(self):
+        """Tells it once, and gives the greenlet in which it stops."""
+        if self.stopping is None:
+            stop = getattr(self.wsgi, "extensions", {}).get("on_worker_stop", lambda: None)
+            self.stopping = eventlet.spawn(stop)
+        return self.stopping
 
     def say_goodbye(self):
         """Once told to stop: let the application close its sockets, and close idle connections.
@@ -202,9 +214,7 @@ class Worker(EventletWorker):
         """
         while self.alive:
             eventlet.sleep(0.25)
-        stop = getattr(self.wsgi, "extensions", {}).get("on_worker_stop")
-        if stop is not None:
-            eventlet.spawn(stop)
+        self.stop_application()
         while True:
             for connection in list(self.waiting):
                 eventlet.kill(connection, StopIteration())

@@ -66,7 +66,7 @@ def test_who_joined_no_room_sends_and_hears_nothing(live, editor, other_editor):
 # -- order -----------------------------------------------------------------------------------------------------------
 
 
-def test_all_hear_the_same_order_and_it_is_that_of_the_history(live, api, people):
+def test_all_hear_one_order_and_each_message_says_its_place_in_the_history(live, api, people):
     talkers = [people.editor() for _ in range(4)]
     clients = [live.connect(person, namespace=space) for person in talkers for space in ("/", "/ws/chat")]
     for client in clients:
@@ -85,13 +85,17 @@ def test_all_hear_the_same_order_and_it_is_that_of_the_history(live, api, people
         list(pool.map(talk, range(8)))
     stored = history(api, talkers[0])
     assert len(stored) == 40
-    for number in range(8):
-        mine = [message["message"] for message in stored if message["message"].startswith(f"{number}.")]
-        assert mine == [f"{number}.{turn}" for turn in range(5)]
     for client in clients:
         until(lambda client=client: len(heard(client)) >= 40)
-        assert [told(data) for data in heard(client)] == stored
-        assert len({data["eventId"] for data in heard(client)}) == 40
+        assert heard(client) == heard(clients[0])
+    live_ones = [told(data) for data in heard(clients[0])]
+    assert sorted(live_ones, key=lambda message: message["seq"]) == stored
+    assert len({data["eventId"] for data in heard(clients[0])}) == 40
+    # What one said after the other comes after the other, live too.
+    for messages in (stored, live_ones):
+        for number in range(8):
+            mine = [message["message"] for message in messages if message["message"].startswith(f"{number}.")]
+            assert mine == [f"{number}.{turn}" for turn in range(5)]
 
 
 # -- once ------------------------------------------------------------------------------------------------------------

@@ -112,6 +112,24 @@ def test_how_long_events_are_kept_is_a_setting(app, api, owner, monkeypatch, day
     assert kept(app) == int(not gone)
 
 
+def test_no_step_of_a_sweep_is_large(app):
+    fill(app, 2000)
+    with app.app_context():
+        engine, steps = db.engine, []
+
+    def count(_connection, cursor, statement, *_):
+        if statement.startswith("DELETE FROM events"):
+            steps.append(cursor.rowcount)
+
+    hooks.listen(engine, "after_cursor_execute", count)
+    try:
+        with app.app_context():
+            events.sweep()
+    finally:
+        hooks.remove(engine, "after_cursor_execute", count)
+    assert steps == [500] * 4
+
+
 def test_two_servers_that_sweep_at_once_delete_everything_once(app):
     fill(app, 3000)
 

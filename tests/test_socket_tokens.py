@@ -6,9 +6,8 @@ from datetime import datetime
 
 import pytest
 from doors import log_in
-from talk import done, join, made, refused, token_for
+from talk import SOON, done, join, made, refused, stays, token_for
 
-SOON = 2.0  # the contract says one second; the machine may be busy
 BOTH = pytest.mark.parametrize("transport", ["websocket", "polling"])
 
 
@@ -20,12 +19,6 @@ def people(live):
 @pytest.fixture
 def api(live):
     return live.api
-
-
-def stays(client):
-    assert done(client, "sync")["lastEventId"]
-    assert client.gone == []
-    return True
 
 
 @BOTH

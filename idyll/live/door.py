@@ -214,6 +214,8 @@ class Door:
                 if self.follower.awake():
                     with self.app.app_context():
                         instances.beat(self.hub.id)
+                        if self.hub.closing:  # meanwhile
+                            instances.leave(self.hub.id)
                         if time.monotonic() >= swept_at + SWEEP_SECONDS:
                             swept_at = time.monotonic()
                             sweep()

@@ -45,6 +45,7 @@ class Company(Chooser):
 
         def then(answer: Any) -> None:
             message = self.world.make("message", answer["id"], room, by=by.id, text=text)
+            self.heat(message)
             self.world.say("new_message", message.id, about=message, groups=[room])
 
         body = {"message": text, "room": room}

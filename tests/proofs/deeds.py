@@ -29,6 +29,7 @@ class Chooser:
         self.world, self.api, self.dice, self.anchor = world, api, dice, anchor
         self.numbers = count(1)
         self.hot: list[Thing] = []
+        self.heed = 0.6  # how often it is one of those that are chosen
 
     # -- choosing ------------------------------------------------------------------------------------------------------
 
@@ -60,9 +61,14 @@ class Chooser:
     def pick(self, things: list[Thing]) -> Thing | None:
         """Mostly what was picked last: what happens to one thing in a row is what may overtake itself."""
         hot = [thing for thing in things if thing in self.hot]
-        picked = self.dice.choice(hot if hot and self.dice.random() < 0.6 else things[-40:]) if things else None
-        self.hot = [*self.hot, *([picked] if picked else [])][-5:]
+        if not things:
+            return None
+        picked = self.dice.choice(hot if hot and self.dice.random() < self.heed else things[-40:])
+        self.heat(picked)
         return picked
+
+    def heat(self, thing: Thing) -> None:
+        self.hot = [*self.hot, thing][-4:]
 
     def send(self, method: str, path: str, by: Person | None, **body: Any) -> Callable[[], Any]:
         token = by.token if by else None

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from conftest import Api, Someone
 from live import Live
 from sockets import Client
 from talk import done, until
@@ -14,6 +15,14 @@ from idyll.events.catalogue import CATALOGUE
 from .reference import Person, Session, Timeline, Told, World, key_of
 
 KEPT = {event.name for event in CATALOGUE.values() if event.kept}
+LISTS = {
+    "task": "/api/tasks",
+    "payout": "/api/payouts",
+    "meeting": "/api/meetings",
+    "application": "/api/applications",
+    "user": "/api/users",
+    "notification": "/api/notifications",
+}
 IN_ROOMS = ("typing", "user_joined", "user_left")
 
 
@@ -45,6 +54,7 @@ class Counts:
     received: int = 0
     replayed: int = 0
     silenced: int = 0
+    overtaken: int = 0  # would have been received, had they not gone out of sight before they were sent
     leaks: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
 
@@ -95,6 +105,8 @@ class Audience:
                     continue
                 moments = [end] if at_the_end else range(event.step, end + 1)
                 reached = [self._reaches(event, tab, step, strictly=True) for step in moments]
+                if at_the_end and tab.listens(end) and not reached[0]:
+                    self.counts.overtaken += self._reaches(event, tab, event.step, strictly=True)
                 must[event.key] += all(reached)
                 may[event.key] += any(self._reaches(event, tab, step, strictly=False) for step in moments)
             self._compare(tab.person.name, "live", Counter(key_of(e.name, e.data) for e in heard.values()), must, may)
@@ -173,3 +185,27 @@ class Audience:
             self._is_refused(tab)
             self.counts.silenced += 1
             self.close(tab)
+
+
+def check_against_lists(api: Api, person: Person, is_manager: bool, events: Sequence[Any]) -> None:
+    """Every thing that was told of is in its reader's lists, with every field, and as new as was said last."""
+    rows = {}
+    for kind, path in LISTS.items():
+        if kind != "application" or is_manager:
+            by = Someone(person.id, "", "", person.name, "", person.token or "", "")
+            more = {"cancelled": "true"} if kind == "meeting" else {}
+            rows |= {(kind, row["id"]): row for row in api.pages(path, by, limit=100, **more)}
+    versions: dict[Any, int] = {}
+    for event in events:
+        name, data = event["event"], event["data"]
+        kind = "notification" if name == "new_notification" else name.partition("_")[0]
+        told = data.get(kind) or data.get("updates") or {}
+        parting = name.endswith(("_deleted", "_removed")) or told.keys() in ({"assignedTo"}, {"attendees"})
+        if kind in LISTS and not parting:
+            key = (kind, told["id"] if kind in data else data[f"{kind}Id"])
+            assert told.keys() <= rows[key].keys(), (person.name, event)
+            if "version" in told:
+                versions[key] = told["version"]
+    # Who came later is told of what was made for all members, and not when it was for few in between.
+    if person.is_member(0):
+        assert versions == {key: rows[key]["version"] for key in versions}, person.name

@@ -19,7 +19,7 @@ from idyll.extensions import db
 
 from . import size
 from .company import RIGHTS, TALK, Company
-from .listening import Audience, Tab
+from .listening import Audience, Tab, check_against_lists
 from .reference import Person, World
 from .work import WORK, Work
 
@@ -30,15 +30,18 @@ CROWD = {"owner": 1, "moderator": 6, "editor": 18, "pending": 4}  # and the owne
 TABS_AT_ONCE = 60
 READERS_OF_LISTS = size(10, 40)
 HOW = {"one by one": 4, "in a row": 4, "held back": 3, "side by side": 2}
-SIDE_BY_SIDE = {name: weight for name, weight in (WORK | TALK).items() if name != "decide_on_form"}
-LISTS = {
-    "task": "/api/tasks",
-    "payout": "/api/payouts",
-    "meeting": "/api/meetings",
-    "application": "/api/applications",
-    "user": "/api/users",
-    "notification": "/api/notifications",
+# What is held back is to be overtaken by what takes it out of sight.
+HELD_BACK = RIGHTS | {
+    "say": 4,
+    "say_otherwise": 3,
+    "take_back": 3,
+    "make_task": 8,
+    "rename_task": 14,
+    "hand_task_over": 24,
+    "seat_others": 20,
+    "rename_meeting": 16,
 }
+SIDE_BY_SIDE = {name: weight for name, weight in (WORK | TALK).items() if name != "decide_on_form"}
 
 
 class Agency(Work, Company):
@@ -92,13 +95,15 @@ class Proof:
         return "\n".join([*lines, "leaked:", *counts.leaks, "missing:", *counts.missing])
 
     def act(self, how: str) -> list[str]:
-        kinds = WORK | TALK | RIGHTS
+        kinds = HELD_BACK if how == "held back" else WORK | TALK | RIGHTS
         if how == "one by one":
             return [self.do(self.agency.next(kinds))]
-        number = self.dice.randint(2, 7)
+        number = self.dice.randint(4, 9) if how == "held back" else self.dice.randint(2, 7)
         if how == "side by side":
             return self.do_beside_each_other(number)
-        words = []
+        words: list[str] = []
+        self.agency.hot.clear()
+        self.agency.heed = 0.9 if how == "held back" else 0.6
         with nothing_told(self.live.inside) if how == "held back" else nullcontext():
             for _ in range(number):
                 words.append(self.do(self.agency.next(kinds)))
@@ -114,6 +119,7 @@ class Proof:
 
     def do_beside_each_other(self, number: int) -> list[str]:
         deeds, touched = [], set()
+        self.agency.heed = 0.2
         for _ in range(number):
             deed = self.agency.next(SIDE_BY_SIDE)
             if not deed.touches & touched:
@@ -236,35 +242,9 @@ class Proof:
             text = orjson.dumps(events).decode()
             assert [word for word in unsaid if word in text] == [], person.name
             if readers.index(person) < READERS_OF_LISTS:
-                self.check_against_lists(person, events)
+                check_against_lists(self.live.api, person, person.is_manager(self.world.step), events)
         counts = self.audience.counts
         assert not counts.leaks + counts.missing, self.report("from the beginning", [])
-
-    def check_against_lists(self, person: Person, events: list[Any]) -> None:
-        """Every thing that was told of is in its reader's lists, with every field, and as new as was said last."""
-        rows = {}
-        for kind, path in LISTS.items():
-            if kind != "application" or person.is_manager(self.world.step):
-                by = Someone(person.id, "", "", person.name, "", person.token or "", "")
-                more = {"cancelled": "true"} if kind == "meeting" else {}
-                rows |= {(kind, row["id"]): row for row in self.live.api.pages(path, by, limit=100, **more)}
-        versions: dict[Any, int] = {}
-        for event in events:
-            kind, _, what = event["event"].partition("_")
-            data, kind = event["data"], "notification" if kind == "new" and what == "notification" else kind
-            whole = data.get(kind) if kind != "message" else None
-            updates = data.get("updates", {})
-            if (
-                what in ("deleted", "removed")
-                or kind in ("new", "message")
-                or updates.keys() in ({"assignedTo"}, {"attendees"})
-            ):
-                continue
-            key = (kind, whole["id"] if whole else data[f"{kind}Id"])
-            assert (whole or updates).keys() <= rows[key].keys(), (person.name, event)
-            if "version" in (whole or updates):
-                versions[key] = (whole or updates)["version"]
-        assert versions == {key: rows[key]["version"] for key in versions}, person.name
 
 
 @pytest.fixture
@@ -284,9 +264,11 @@ def test_thirty_people_hear_exactly_what_the_contract_allows(live, doors, measur
     counts = proof.audience.counts
     assert all(proof.ways.values()), proof.ways
     assert counts.silenced > DEEDS / 50
+    assert counts.overtaken > DEEDS / 50
     measured("deeds", f"{proof.done}: " + ", ".join(f"{n} {how}" for how, n in proof.ways.items()))
     measured("events received", counts.received)
     measured("events replayed", counts.replayed)
+    measured("events overtaken", counts.overtaken)
     measured("sockets silenced", counts.silenced)
     measured("leaks", len(counts.leaks))
     measured("missing", len(counts.missing))

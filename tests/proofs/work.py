@@ -34,6 +34,7 @@ class Work(Chooser):
         def then(answer: Any) -> None:
             task = self.world.make("task", answer["id"], answer["assignedTo"], status="pending", approval="reviewing")
             whose = [answer["assignedTo"]]
+            self.heat(task)
             self.world.say("task_created", task.id, 1, about=task, names=whose)
             self.world.notify(whose, "task", task.id)
 
@@ -182,6 +183,7 @@ class Work(Chooser):
 
         def then(answer: Any) -> None:
             meeting = self.world.make("meeting", answer["id"], who)
+            self.heat(meeting)
             names, groups = ((), ("managers", "members")) if who == ALL else (who, ("managers",))
             self.world.say("meeting_created", meeting.id, 1, about=meeting, names=names, groups=groups)
             self.world.notify(self._told_of(meeting), "meeting", meeting.id)
