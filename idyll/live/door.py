@@ -206,6 +206,11 @@ class Door:
                 log.warning("no greeting: %s", type(error).__name__)
             time.sleep(HELLO_SECONDS)
 
+    def _count_in(self) -> None:
+        instances.beat(self.hub.id)
+        if self.hub.closing:  # meanwhile
+            instances.leave(self.hub.id)
+
     def _beat(self) -> None:
         """The heartbeat and the sweep; both pause while nobody is there, so that a sleeping database stays asleep."""
         swept_at = time.monotonic() - SWEEP_SECONDS * random.random()  # noqa: S311 - spreads the instances, hides nothing
@@ -213,9 +218,7 @@ class Door:
             try:
                 if self.follower.awake():
                     with self.app.app_context():
-                        instances.beat(self.hub.id)
-                        if self.hub.closing:  # meanwhile
-                            instances.leave(self.hub.id)
+                        self._count_in()
                         if time.monotonic() >= swept_at + SWEEP_SECONDS:
                             swept_at = time.monotonic()
                             sweep()
