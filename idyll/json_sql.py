@@ -110,7 +110,8 @@ _template(
 )
 _template(
     json_array,
-    postgresql="coalesce(json_agg({}), '[]'::json)",
+    # Rows move when they change, and with another order an answer would have another ETag. The others keep to the key.
+    postgresql="coalesce(json_agg({0} ORDER BY {0}), '[]'::json)",
     sqlite="json_group_array({})",
     default="coalesce(json_arrayagg({}), '[]')",
 )

@@ -342,3 +342,17 @@ def test_all_team_tells_every_member_of_that_moment(api, owner, moderator, edito
     assert told(api, owner) == told(api, moderator) == told(api, editor) == ["Meeting scheduled"]
     api.put(f"/api/users/{pending.id}", owner, {"status": "approved"})
     assert told(api, pending) == []
+
+
+def test_a_meeting_is_the_same_whatever_happens_to_the_rows_of_who_attends(api, owner, people):
+    editors = [people.editor() for _ in range(5)]
+    named = {"attendees": [editor.id for editor in reversed(editors)]}
+    for who in ({"attendees": "All Team"}, named):
+        meeting = api.post("/api/meetings", owner, {"title": "M", "date": "2030-01-01", "time": "10:00", **who}).json
+        path = f"/api/meetings/{meeting['id']}"
+        etag = api.get(path, owner).headers["ETag"]
+        for editor in editors[:3]:
+            assert api.put(f"/api/users/{editor.id}", editor, {"location": "Pune"}).status_code == 200
+        assert api.get(path, owner).json == meeting
+        assert api.get(path, owner).headers["ETag"] == etag
+        assert api.put(path, owner, {"title": "M"}, headers={"If-Match": etag}).json["version"] == 1
