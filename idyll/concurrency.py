@@ -145,7 +145,7 @@ class _Message(RFC6455WebSocket.Message):  # type: ignore[misc]  # because the l
         return value
 
 
-class _WebSocket(RFC6455WebSocket):  # type: ignore[misc]  # as above
+class _WebSocket(RFC6455WebSocket):  # type: ignore[misc]  # because the library ships no types
     Message = _Message
 
     @staticmethod
@@ -183,7 +183,7 @@ class _WebSocket(RFC6455WebSocket):  # type: ignore[misc]  # as above
         return received
 
 
-class WebSocketServer(WebSocketWSGI):  # type: ignore[misc]  # as above
+class WebSocketServer(WebSocketWSGI):  # type: ignore[misc]  # because the library ships no types
     """The handshake: RFC 6455 alone, without compression.
 
     Each compressing socket keeps a window of 256 KiB, and a frame for all would have to be compressed for each.
