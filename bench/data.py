@@ -217,7 +217,7 @@ def fill_product(url: str) -> None:
         copy(cursor, "payments", list(payments()))
         copy(cursor, "messages", list(messages()))
         copy(cursor, "notifications", list(notifications()))
-        cursor.execute("UPDATE counters SET value = %s WHERE name = 'task_number'", [TASKS])
+        cursor.execute("SELECT setval('task_numbers', %s)", [TASKS])
         settle(cursor)
 
 

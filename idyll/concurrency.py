@@ -28,7 +28,7 @@ with warnings.catch_warnings():
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-SILENCE = 12  # seconds; above the statement_timeout of idyll/database.py
+SILENCE = 12  # seconds; above the statement_timeout of idyll/connections.py
 PARALLEL_HASHES = 2  # 32 MiB each
 WAITING_HASHES = 50
 

@@ -61,7 +61,7 @@ def _ca_file() -> str:
 def engine_options(url: URL) -> dict[str, Any]:
     """Pool and connection options. A request waits 5 s for a connection, then it is a 503, not a router's time-out."""
     if url.get_backend_name() == "sqlite":
-        # isolation_level None: idyll.database begins transactions itself (BEGIN IMMEDIATE).
+        # isolation_level None: idyll.connections begins transactions itself (BEGIN IMMEDIATE).
         connect = {"timeout": 5, "isolation_level": None, "check_same_thread": False}
         return {
             "connect_args": connect,
@@ -75,7 +75,7 @@ def engine_options(url: URL) -> dict[str, Any]:
         "pool_size": 10,
         "max_overflow": 0,
         "pool_timeout": 5,
-        "pool_reset_on_return": None,  # idyll.database does it, and only where there is something to reset
+        "pool_reset_on_return": None,  # idyll.connections does it, and only where there is something to reset
         "pool_recycle": 280,  # Neon suspends after 300 s without queries
     }
     if url.get_backend_name() == "postgresql":

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import orjson
 from flask import Response, current_app, request
-from sqlalchemy import ForeignKey, Index, String, delete, select, update
+from sqlalchemy import ForeignKey, Index, String, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, mapped_column
 from werkzeug.exceptions import RequestEntityTooLarge
@@ -22,9 +22,9 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from .actor import Actor
 from .clock import now
 from .columns import ID, LONG_TEXT
-from .database import release
+from .database import execute, release
 from .errors import Conflict, Invalid, Problem, answer
-from .extensions import MYSQL, Model, db
+from .extensions import MYSQL, Model
 from .ids import uuid7
 from .transactions import transaction
 
@@ -51,6 +51,11 @@ class StoredAnswer(Model):
     content_type: Mapped[str | None] = mapped_column(String(100))
     body: Mapped[str | None] = mapped_column(LONG_TEXT)
     created_at: Mapped[datetime]
+
+
+TABLE = StoredAnswer.__table__
+_NEW = insert(TABLE)
+_FOUND = select(*TABLE.c).where(TABLE.c.user_id == bindparam("user"), TABLE.c.key == bindparam("key")).with_for_update()
 
 
 class Claim(NamedTuple):
@@ -107,20 +112,17 @@ def _fingerprint() -> str:
 def _claim(user: Actor, key: str) -> Claim | Response:
     fingerprint, moment = _fingerprint(), now()
     try:
-        with transaction() as session:
-            mine = (StoredAnswer.user_id == user.id) & (StoredAnswer.key == key)
-            found = session.execute(select(StoredAnswer).where(mine).with_for_update()).scalar_one_or_none()
+        with transaction():
+            mine = {"user": user.id, "key": key}
+            found = execute(_FOUND, mine).one_or_none()
             if found is None:
-                found = StoredAnswer(
-                    id=uuid7(), user_id=user.id, key=key, fingerprint=fingerprint, started_at=moment, created_at=moment
-                )
-                session.add(found)
-                session.flush()
-                return Claim(found.id, moment)
+                started = {"started_at": moment, "created_at": moment}
+                claim = Claim(uuid7(), moment)
+                row = {"id": claim.id, "user_id": user.id, "key": key, "fingerprint": fingerprint}
+                execute(_NEW, row | started)
+                return claim
             if found.created_at < moment - KEPT:
-                found.fingerprint, found.status, found.created_at = fingerprint, None, moment
-                found.started_at = moment
-                return Claim(found.id, moment)
+                return _take_over(found.id, moment, fingerprint=fingerprint, status=None, created_at=moment)
             if found.fingerprint != fingerprint:
                 raise Invalid(
                     "This key was used for another request.",
@@ -130,11 +132,15 @@ def _claim(user: Actor, key: str) -> Claim | Response:
             if found.status is None:
                 if found.started_at > moment - TAKEOVER:
                     raise _still_running()
-                found.started_at = moment
-                return Claim(found.id, moment)
+                return _take_over(found.id, moment)
             return _replay(found)
     except IntegrityError:
         raise _still_running() from None
+
+
+def _take_over(key: str, moment: datetime, **more: Any) -> Claim:
+    execute(update(TABLE).where(TABLE.c.id == key).values(started_at=moment, **more))
+    return Claim(key, moment)
 
 
 def _still_running() -> Conflict:
@@ -143,7 +149,7 @@ def _still_running() -> Conflict:
     )
 
 
-def _replay(stored: StoredAnswer) -> Response:
+def _replay(stored: Any) -> Response:
     response = Response(stored.body, status=stored.status, content_type=stored.content_type)
     response.headers["Idempotency-Replayed"] = "true"
     return response
@@ -158,31 +164,30 @@ def _store(claim: Claim, response: Response) -> None:
             body = orjson.dumps({name: value for name, value in shown.items() if name not in SECRETS}).decode()
     mine = (StoredAnswer.id == claim.id) & (StoredAnswer.started_at == claim.started_at)
     values = {"status": response.status_code, "content_type": response.content_type, "body": body}
-    if db.session.execute(update(StoredAnswer).where(mine).values(values)).rowcount != 1:  # type: ignore[attr-defined]  # of DML
+    if execute(update(TABLE).where(mine).values(values)).rowcount != 1:
         raise _still_running()
 
 
 def _forget(claim: Claim) -> None:
-    with transaction() as session:
-        mine = (StoredAnswer.id == claim.id) & (StoredAnswer.started_at == claim.started_at)
-        session.execute(delete(StoredAnswer).where(mine, StoredAnswer.status.is_(None)))
+    with transaction():
+        mine = (TABLE.c.id == claim.id, TABLE.c.started_at == claim.started_at)
+        execute(delete(TABLE).where(*mine, TABLE.c.status.is_(None)))
 
 
 def sweep() -> int:
     """Deletes what is older than a day; gives how many."""
-    with transaction() as session:
-        old = delete(StoredAnswer).where(StoredAnswer.created_at < now() - KEPT)
-        return int(session.execute(old).rowcount)  # type: ignore[attr-defined]  # of DML
+    with transaction():
+        return int(execute(delete(TABLE).where(TABLE.c.created_at < now() - KEPT)).rowcount)
 
 
 def forget_all_of(user_id: str) -> None:
     """The answers to a removed person: nobody will ask for them again."""
-    db.session.execute(delete(StoredAnswer).where(StoredAnswer.user_id == user_id))
+    execute(delete(TABLE).where(StoredAnswer.user_id == user_id))
 
 
 def rewrite(mentioning: str, change: Callable[[Any], Any]) -> None:
     """Shapes anew every stored answer that mentions an id or an e-mail."""
     found = select(StoredAnswer.id, StoredAnswer.body).where(StoredAnswer.body.contains(mentioning))
-    for row in db.session.execute(found).all():
+    for row in execute(found):
         body = orjson.dumps(change(orjson.loads(row.body))).decode()
-        db.session.execute(update(StoredAnswer).where(StoredAnswer.id == row.id).values(body=body))
+        execute(update(TABLE).where(StoredAnswer.id == row.id).values(body=body))

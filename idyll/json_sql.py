@@ -144,4 +144,7 @@ class Encoded(ColumnElement[str]):
 
 @compiles(Encoded)
 def _encoded(element: Encoded, compiler: SQLCompiler, **kw: Any) -> str:
+    if compiler.isinsert:
+        # SQLAlchemy correlates what an UPDATE returns by itself, but not what an INSERT does.
+        compiler.stack[-1]["correlate_froms"].add(element.source)
     return compiler.process(element.built, **kw)

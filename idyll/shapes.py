@@ -10,13 +10,14 @@ from typing import Any, Generic, TypeVar, cast
 
 import marshmallow as ma
 import orjson
-from sqlalchemy import ColumnElement, case, select
+from sqlalchemy import ColumnElement, bindparam, case, insert, select, update
 from sqlalchemy.orm import InstrumentedAttribute
 
 from .actor import Actor
 from .columns import Instant
 from .database import execute
 from .errors import NotFound
+from .extensions import db
 from .fields import Schema
 from .json_sql import Encoded, json_array, json_bool, json_instant, json_money, json_object, json_raw, json_text
 from .money import Amount
@@ -38,6 +39,14 @@ class Many:
     where: ColumnElement[bool]
 
 
+@dataclass
+class Was:
+    """What a locked row says in the database."""
+
+    values: dict[str, Any]
+    body: str
+
+
 M = TypeVar("M")
 
 
@@ -48,7 +57,12 @@ class Shape(Generic[M]):
         self.schema = schema
         self.model = cast("Any", model)
         built = json_text(members(schema, model))
-        self.body = Encoded(f"{schema.__name__}:{model.__name__}", built, self.model.__table__).label("body")
+        self.table = self.model.__table__
+        self.body = Encoded(f"{schema.__name__}:{model.__name__}", built, self.table).label("body")
+        self._locked = select(*self.table.c, self.body).with_for_update(key_share=True)
+        self._columns = [(c.name, c.default) for c in self.table.c if c.name != "seq"]
+        self._insert = self._telling(insert(self.table))
+        self._update = self._telling(update(self.table).where(self.table.c.id == bindparam("key")))
 
     def find(self, *where: ColumnElement[bool]) -> str | None:
         """The encoded row, or None."""
@@ -69,15 +83,70 @@ class Shape(Generic[M]):
         """The encoded row, if its viewer may see it. Raises `NotFound`."""
         return self.get(self.model.id == key, self.model.visible_to(viewer))
 
+    # -- changing a row: lock it, set attributes, save it ------------------------------------------------------------
+
     def lock(self, key: str, *, viewer: Actor) -> M:
         """The row for a change, if its viewer may see it, as others left it. Raises `NotFound`."""
-        found = select(self.model).where(self.model.id == key, self.model.visible_to(viewer))
-        # Foreign keys to the row need not wait: no key of it ever changes.
-        locking = found.with_for_update(key_share=True).execution_options(populate_existing=True)
-        row: M | None = execute(locking).scalar_one_or_none()
-        if row is None:
-            raise NotFound
-        return row
+        for row in self.lock_all(self.model.id == key, self.model.visible_to(viewer)):
+            return row
+        raise NotFound
+
+    def lock_all(self, *where: ColumnElement[bool]) -> list[M]:
+        """Rows for a change, in the order of their ids, as others left them."""
+        # Foreign keys to the rows need not wait: no key of them ever changes.
+        found = execute(self._locked.where(*where).order_by(self.table.c.id))
+        return [self._held(row._asdict()) for row in found]
+
+    def _held(self, values: dict[str, Any]) -> M:
+        body = values.pop("body")
+        made: Any = self.model(**values)
+        made.was = Was(values, body)
+        return cast("M", made)
+
+    def insert(self, made: M) -> str:
+        """Writes a new row; gives it encoded."""
+        values = {}
+        for name, default in self._columns:
+            value = getattr(made, name)
+            if value is None and default is not None:
+                value = default.arg(None) if default.is_callable else default.arg
+                setattr(made, name, value)
+            values[name] = value
+        return self._written(self._insert, values, values["id"])
+
+    def save(self, row: M) -> str:
+        """Writes what was set since `lock`; gives the row encoded."""
+        was = was_of(row)
+        values = {name: getattr(row, name) for name, value in was.values.items() if getattr(row, name) != value}
+        if values:
+            key = was.values["id"]
+            was.body = self._written(self._update, {**values, "key": key}, key)
+            was.values |= values
+        return was.body
+
+    def _telling(self, statement: Any) -> dict[bool, Any]:
+        """A statement, and the same that also gives the row encoded."""
+        return {False: statement, True: statement.returning(self.body)}
+
+    def _written(self, statement: dict[bool, Any], values: dict[str, Any], key: str) -> str:
+        told = db.engine.dialect.name == "postgresql"
+        found = execute(statement[told], values)
+        return str(found.scalar_one()) if told else self.of(key)
+
+
+def was_of(row: Any) -> Was:
+    found: Was = row.was
+    return found
+
+
+def shown(row: Any) -> dict[str, Any]:
+    """A locked row as its answer had it before the change."""
+    return parsed(was_of(row).body)
+
+
+def is_changed(row: Any) -> bool:
+    """Whether anything was set since the row was locked."""
+    return any(getattr(row, name) != value for name, value in was_of(row).values.items())
 
 
 def encoded_with(schema: type[Schema], source: Any, **own: ColumnElement[Any]) -> json_text:

@@ -13,61 +13,66 @@ from typing import Any
 import orjson
 from blinker import Signal
 from flask import g
-from sqlalchemy import insert
-from sqlalchemy.orm import Session
+from sqlalchemy import Insert, insert
 
+from . import database
 from .clock import now
 from .counters import RIGHTS, advance
-from .database import release, sqlite_writer
+from .database import execute, sqlite_writer
 from .events.catalogue import CATALOGUE
 from .events.models import Event
 from .extensions import db
 
-# Of the table and not of the entity, which would cost a detour through the ORM's bookkeeping.
-EVENTS = insert(Event.__table__)
+EVENTS = insert(Event.__table__).inline()
 # Sent after every commit that others must hear of: the sockets of this process wake by it.
 committed = Signal()
 
 
 @dataclass
 class _Open:
-    events: list[dict[str, Any]] = field(default_factory=list)
+    # Rows to be inserted at the end, by the statement that inserts them.
+    owed: dict[Insert, list[dict[str, Any]]] = field(default_factory=dict)
     rights: bool = False
 
 
 @contextmanager
-def transaction() -> Iterator[Session]:
+def transaction() -> Iterator[None]:
     """Commits at the end of the block, or rolls everything back when it raises."""
-    session = db.session()
     if "transaction" in g:
-        yield session
+        yield
         return
     assert "guess" not in g, "rights are read before anything is written"
-    release()
+    database.release()  # a request never holds two connections, nor one while it waits for its turn
     alone = sqlite_writer if db.engine.dialect.name == "sqlite" else nullcontext()
     with alone:
+        database.begin()
         opened = g.transaction = _Open()
         try:
-            yield session
-            session.flush()
-            if opened.events:
-                session.connection().execute(EVENTS, opened.events)
+            yield
+            for statement, rows in opened.owed.items():
+                execute(statement, rows if len(rows) > 1 else rows[0])
             if opened.rights:
                 # Last of all, so that whoever waits for this row holds nothing that its holder wants.
                 advance(RIGHTS)
-            session.commit()
+            database.commit()
         except BaseException:
-            session.rollback()
+            database.roll_back()
             raise
         finally:
             del g.transaction
-    if opened.events or opened.rights:
+    if EVENTS in opened.owed or opened.rights:
         committed.send()
 
 
 def rights_changed() -> None:
     """Says that somebody may do more or less from this commit on: every process looks again before its next event."""
     g.transaction.rights = True
+
+
+def owe(statement: Insert, row: dict[str, Any]) -> None:
+    """A row that belongs to this change: it is inserted at the end of the transaction, together with its like."""
+    opened: _Open = g.transaction
+    opened.owed.setdefault(statement, []).append(row)
 
 
 def record(name: str, data: dict[str, Any], *, about: str, of: str, audience: Sequence[str]) -> None:
@@ -78,8 +83,8 @@ def record(name: str, data: dict[str, Any], *, about: str, of: str, audience: Se
     """
     if name not in CATALOGUE or not CATALOGUE[name].kept:
         raise ValueError(f"The catalogue of events has no {name} that is kept.")
-    opened: _Open = g.transaction
-    opened.events.append(
+    owe(
+        EVENTS,
         {
             "name": name,
             "data": orjson.dumps(data).decode(),
@@ -87,5 +92,5 @@ def record(name: str, data: dict[str, Any], *, about: str, of: str, audience: Se
             "of": of,
             "audience": " ".join(f"|{room}|" for room in audience),
             "created_at": now(),
-        }
+        },
     )

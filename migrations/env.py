@@ -7,7 +7,7 @@ from alembic import context
 from flask import current_app
 from sqlalchemy import Engine, NullPool, create_engine
 
-from idyll.database import prepare
+from idyll.connections import prepare
 from idyll.hosts import engine_options
 
 fileConfig(context.config.config_file_name, disable_existing_loggers=False)

@@ -151,6 +151,8 @@ def empty_tables(*, while_running: bool = False) -> None:
             connection.exec_driver_sql("PRAGMA foreign_keys = ON")
         if not while_running:
             connection.exec_driver_sql("UPDATE counters SET value = 0")
+            if DATABASE == "postgresql":
+                connection.exec_driver_sql("ALTER SEQUENCE task_numbers RESTART")
 
 
 # -- people ----------------------------------------------------------------------------------------------------------

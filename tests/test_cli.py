@@ -14,6 +14,7 @@ from conftest import DATABASE, PASSWORD, make_database
 from sqlalchemy import text
 
 from idyll import clock, first_owner
+from idyll.database import execute
 from idyll.extensions import db
 from idyll.transactions import transaction
 from idyll.users.models import User
@@ -171,8 +172,8 @@ def test_the_doctor_misses_the_owner(cli):
 
 def test_the_doctor_says_when_the_schema_is_behind_or_ahead(cli, app):
     def at(revision: str) -> None:
-        with app.app_context(), transaction() as session:
-            session.execute(text("UPDATE alembic_version SET version_num = :revision"), {"revision": revision})
+        with app.app_context(), transaction():
+            execute(text("UPDATE alembic_version SET version_num = :revision"), {"revision": revision})
 
     head = app.extensions["schema_head"]
     try:

@@ -4,10 +4,10 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import event as hooks
 from sqlalchemy import select, update
 
 from idyll.clock import now
+from idyll.database import answered, execute
 from idyll.events import service
 from idyll.events.models import Event
 from idyll.extensions import db
@@ -290,19 +290,15 @@ def test_a_reader_waits_for_nobody_who_writes_later(api, app, owner):
     """Under steady writing something always waits for its place in the log."""
     later = []
 
-    def write(_connection, _cursor, statement, *_):
+    def write(_, statement, **__):
         if statement.startswith("UPDATE events") and len(later) < 20:
             later.append(one_more.submit(make_task, type(api)(app), owner).result())
 
     make_task(api, owner)
     with app.app_context():
         engine = db.engine
-    with ThreadPoolExecutor(1) as one_more:
-        hooks.listen(engine, "after_cursor_execute", write)
-        try:
-            mark(api, owner)
-        finally:
-            hooks.remove(engine, "after_cursor_execute", write)
+    with ThreadPoolExecutor(1) as one_more, answered.connected_to(write, engine):
+        mark(api, owner)
     assert len(later) == 1
 
 
@@ -310,10 +306,10 @@ def test_a_reader_waits_for_nobody_who_writes_later(api, app, owner):
 
 
 def age(app, *, but_last=0):
-    with app.app_context(), transaction() as session:
-        ids = list(session.execute(select(Event.id).order_by(Event.id)).scalars())
+    with app.app_context(), transaction():
+        ids = list(execute(select(Event.id).order_by(Event.id)).scalars())
         old = ids[: len(ids) - but_last]
-        session.execute(update(Event).where(Event.id.in_(old)).values(created_at=now() - timedelta(days=8)))
+        execute(update(Event.__table__).where(Event.id.in_(old)).values(created_at=now() - timedelta(days=8)))
 
 
 def test_after_a_sweep_who_was_away_too_long_begins_anew(api, app, owner, beginning):
@@ -435,8 +431,8 @@ def test_nothing_of_a_removed_person_is_replayed(api, app, people, owner, other_
         assert [word for word in personal if word in str(found)] == []
         [message] = [data for name, data in found if name == "new_message"]
         assert (message["message"], message["sender"]) == ("Goodbye", "Former member")
-    with app.app_context(), transaction() as session:
-        kept = " ".join(session.execute(select(Event.data)).scalars())
+    with app.app_context(), transaction():
+        kept = " ".join(execute(select(Event.data)).scalars())
     assert [word for word in personal if word in kept] == []
     found = since(api, owner, beginning)
     assert "user_updated" not in names(found)

@@ -18,7 +18,7 @@ from servers import RunningApp, start_app
 from sqlalchemy import make_url
 
 from idyll import create_app
-from idyll.database import IDLE_SECONDS
+from idyll.connections import IDLE_SECONDS
 from idyll.extensions import db
 from idyll.health import MIGRATIONS
 

@@ -8,14 +8,14 @@ import orjson
 import pytest
 from conftest import PASSWORD, Api, Someone
 from flask import Flask
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import func, select, update
 
 from idyll import idempotency
 from idyll.clock import now
-from idyll.counters import Counter
 from idyll.extensions import db
 from idyll.idempotency import StoredAnswer
 from idyll.tasks.models import Task
+from idyll.users.models import User
 
 pytestmark = pytest.mark.database
 
@@ -121,21 +121,19 @@ def test_refusals_are_repeated_too(api, owner, editor):
     assert api.post("/api/payouts", editor, body, headers=key("fresh")).status_code == 201
 
 
-def test_401_429_and_5xx_are_not_stored(api, app, owner):
+def test_401_429_and_5xx_are_not_stored(api, app, owner, monkeypatch):
     assert api.post("/api/tasks", "nonsense", TASK, headers=key()).status_code == 401
     for _ in range(10):
         api.post("/api/chat/messages", owner, MESSAGE)
     assert api.post("/api/chat/messages", owner, MESSAGE, headers=key()).status_code == 429
-    with app.app_context():
-        db.session.execute(delete(Counter).where(Counter.name == "task_number"))
-        db.session.commit()
-    try:
+
+    def breaks(*_, **__):
+        raise RuntimeError
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr("idyll.tasks.service.tell", breaks)
         assert api.post("/api/tasks", owner, TASK, headers=key()).status_code == 500
         assert stored(app) == []
-    finally:
-        with app.app_context():
-            db.session.add(Counter(name="task_number", value=0))
-            db.session.commit()
     assert api.post("/api/tasks", owner, TASK, headers=key()).status_code == 201
 
 
@@ -245,27 +243,29 @@ def test_a_run_whose_process_died_is_taken_over_within_a_minute(api, app, owner)
 
 
 @pytest.mark.only_on("postgresql", "mariadb")
-def test_of_two_at_once_the_second_is_told_to_wait(api, app, owner):
+def test_of_two_at_once_the_second_is_told_to_wait(api, app, owner, editor):
+    theirs = TASK | {"assignedTo": editor.id}
     with ThreadPoolExecutor(1) as pool, app.app_context():
-        # Whoever makes a task waits here for its number.
-        db.session.execute(select(Counter).where(Counter.name == "task_number").with_for_update())
-        first = pool.submit(Api(app).post, "/api/tasks", owner, TASK, headers=key())
+        # Whoever gives them a task waits until this is over.
+        db.session.execute(select(User).where(User.id == editor.id).with_for_update())
+        first = pool.submit(Api(app).post, "/api/tasks", owner, theirs, headers=key())
         while not stored_count(app):
             pass
         with ThreadPoolExecutor(1) as other:
-            second = other.submit(Api(app).post, "/api/tasks", owner, TASK, headers=key()).result(10)
+            second = other.submit(Api(app).post, "/api/tasks", owner, theirs, headers=key()).result(10)
         assert (second.status_code, second.json["code"]) == (409, "idempotency_in_progress")
         db.session.rollback()
         assert first.result(10).status_code == 201
-    assert api.post("/api/tasks", owner, TASK, headers=key()).json == first.result().json
+    assert api.post("/api/tasks", owner, theirs, headers=key()).json == first.result().json
     assert tasks(api, owner) == 1
 
 
 @pytest.mark.only_on("postgresql", "mariadb")
-def test_a_slow_run_that_was_taken_over_leaves_no_effect(api, app, owner):
+def test_a_slow_run_that_was_taken_over_leaves_no_effect(api, app, owner, editor):
     with ThreadPoolExecutor(1) as pool, app.app_context():
-        db.session.execute(select(Counter).where(Counter.name == "task_number").with_for_update())
-        slow = pool.submit(Api(app).post, "/api/tasks", owner, TASK, headers=key())
+        db.session.execute(select(User).where(User.id == editor.id).with_for_update())
+        theirs = TASK | {"assignedTo": editor.id}
+        slow = pool.submit(Api(app).post, "/api/tasks", owner, theirs, headers=key())
         while not stored_count(app):
             pass
         with db.engine.begin() as connection:

@@ -23,7 +23,7 @@ from idyll.extensions import db
 from idyll.health import MIGRATIONS
 
 ROOT = Path(__file__).parent.parent
-STEPS = ["0005", "0004", "0003", "0002", "0001"]
+STEPS = ["0006", "0005", "0004", "0003", "0002", "0001"]
 TABLES = {table.name for table in db.metadata.sorted_tables}
 
 
@@ -53,7 +53,7 @@ LATER_TABLES, LATER_COUNTERS = {"instances"}, {"rights"}
 
 def everything(connection: Connection, but: Container[str] = ()) -> dict[str, list[Any]]:
     tables = [table for table in db.metadata.sorted_tables if table.name not in but]
-    return {table.name: list(connection.execute(select(table))) for table in tables}
+    return {table.name: list(connection.execute(select(table).order_by(*table.primary_key))) for table in tables}
 
 
 def what_was_there_first(connection: Connection) -> dict[str, list[Any]]:
@@ -78,6 +78,19 @@ def test_data_survives_the_way_down_to_the_tables_and_up_again(connection):
         assert what_was_there_first(connection) == before
     upgrade()
     assert what_was_there_first(connection) == before
+
+
+@pytest.mark.only_on("postgresql")
+def test_task_numbers_go_on_where_they_were_on_the_way_down_and_up(connection):
+    upgrade(revision="0005")
+    connection.execute(text("UPDATE counters SET value = 41 WHERE name = 'task_number'"))
+    upgrade()
+    assert [connection.execute(text("SELECT nextval('task_numbers')")).scalar() for _ in range(2)] == [42, 43]
+    downgrade(revision="0005")
+    assert connection.execute(text("SELECT value FROM counters WHERE name = 'task_number'")).scalar() == 43
+    upgrade()
+    downgrade(revision="0005")
+    assert connection.execute(text("SELECT value FROM counters WHERE name = 'task_number'")).scalar() == 43
 
 
 def test_the_way_down_ends_with_nothing_and_up_again_begins_anew(connection):

@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import update
 
 from idyll.clock import now
+from idyll.database import execute
 from idyll.extensions import db
 from idyll.notifications.models import Notification
 from idyll.transactions import transaction
@@ -47,8 +48,8 @@ def put(api, by, path, **fields):
 
 
 def let_a_minute_pass(app):
-    with app.app_context(), transaction() as session:
-        session.execute(update(Notification).values(created_at=now() - timedelta(seconds=61)))
+    with app.app_context(), transaction():
+        execute(update(Notification.__table__).values(created_at=now() - timedelta(seconds=61)))
 
 
 # -- one's own -------------------------------------------------------------------------------------------------------

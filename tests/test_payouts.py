@@ -10,6 +10,7 @@ from flask import Flask
 from sqlalchemy import text
 from test_tasks import LINK, NOBODY, handed_out
 
+from idyll.database import execute
 from idyll.extensions import db
 from idyll.transactions import transaction
 
@@ -273,11 +274,11 @@ def test_payouts_are_found_by_day_and_by_time(api: Api, app: Flask, owner: Someo
     for name, moment in moments.items():
         key = requested(api, editor, projectName=name)["id"]
         stored = moment.astimezone(UTC)
-        with app.app_context(), transaction() as session:
+        with app.app_context(), transaction():
             value = stored.isoformat(timespec="milliseconds").replace("+00:00", "Z")
             if db.engine.dialect.name != "sqlite":
                 value = value.replace("T", " ").removesuffix("Z")
-            session.execute(text("UPDATE payouts SET requested_at = :at WHERE id = :id"), {"at": value, "id": key})
+            execute(text("UPDATE payouts SET requested_at = :at WHERE id = :id"), {"at": value, "id": key})
     day = {"from": "2031-05-01", "to": "2031-05-01"}
     assert listed(api, owner, **day) == listed(api, editor, f"/api/payouts/user/{editor.id}", **day)
     assert listed(api, owner, **day) == ["evening", "midnight"]

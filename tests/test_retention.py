@@ -12,11 +12,11 @@ from datetime import timedelta
 import pytest
 from conftest import Api
 from servers import ROOT
-from sqlalchemy import event as hooks
 from sqlalchemy import func, insert, select, update
 from talk import done, made, until
 
 from idyll import clock, sweeping
+from idyll.database import answered, execute
 from idyll.events import service as events
 from idyll.events.models import Event
 from idyll.extensions import db
@@ -50,9 +50,9 @@ def fill(app, number):
     """Old events of things that are nobody's any more."""
     data, long_ago = f'{{"taskId": "{uuid7()}"}}', clock.now() - timedelta(days=30)
     row = {"name": "task_deleted", "data": data, "about": "parting", "audience": "|managers|", "created_at": long_ago}
-    with app.app_context(), transaction() as session:
+    with app.app_context(), transaction():
         for _ in range(0, number, 1000):
-            session.execute(insert(Event), [row | {"of": uuid7()} for _ in range(1000)])
+            execute(insert(Event.__table__), [row | {"of": uuid7()} for _ in range(1000)])
     with app.app_context():
         events.seal()
 
@@ -117,16 +117,12 @@ def test_no_step_of_a_sweep_is_large(app):
     with app.app_context():
         engine, steps = db.engine, []
 
-    def count(_connection, cursor, statement, *_):
+    def count(_, statement, changed):
         if statement.startswith("DELETE FROM events"):
-            steps.append(cursor.rowcount)
+            steps.append(changed)
 
-    hooks.listen(engine, "after_cursor_execute", count)
-    try:
-        with app.app_context():
-            events.sweep()
-    finally:
-        hooks.remove(engine, "after_cursor_execute", count)
+    with answered.connected_to(count, engine), app.app_context():
+        events.sweep()
     assert steps == [500] * 4
 
 
@@ -149,8 +145,8 @@ def test_who_listens_goes_on_listening(live):
     made(live.api.post("/api/tasks", owner, JOB | {"assignedTo": editor.id}))
     old = tab.wait("task_created")
     with live.inside.app_context():
-        with transaction() as session:
-            session.execute(update(Event).values(created_at=clock.now() - timedelta(days=8)))
+        with transaction():
+            execute(update(Event.__table__).values(created_at=clock.now() - timedelta(days=8)))
         assert sweeping.sweep()["Events"] == 2
     begun_anew = done(tab, "sync", {"since": before})
     assert begun_anew == {"resync": True, "lastEventId": begun_anew["lastEventId"]}
@@ -172,7 +168,7 @@ def in_the_midst_of_a_sweep(app):
         engine = db.engine
     there, on = threading.Event(), threading.Event()
 
-    def hold(_connection, _cursor, statement, *_):
+    def hold(_, statement, **__):
         if statement.startswith("DELETE FROM events") and threading.current_thread() is sweeping_thread:
             there.set()
             on.wait(30)
@@ -182,7 +178,7 @@ def in_the_midst_of_a_sweep(app):
             events.sweep()
 
     sweeping_thread = threading.Thread(target=sweep)
-    hooks.listen(engine, "after_cursor_execute", hold)
+    answered.connect(hold, engine)
     try:
         sweeping_thread.start()
         assert there.wait(10)
@@ -191,7 +187,7 @@ def in_the_midst_of_a_sweep(app):
     finally:
         on.set()
         sweeping_thread.join()
-        hooks.remove(engine, "after_cursor_execute", hold)
+        answered.disconnect(hold, engine)
 
 
 @pytest.mark.only_on("postgresql", "mariadb")

@@ -8,6 +8,7 @@ from conftest import PASSWORD, Api
 from doors import log_in, refresh, refused
 from sqlalchemy import event, select
 
+from idyll.database import execute
 from idyll.extensions import db
 from idyll.transactions import transaction
 from idyll.users.models import User
@@ -141,7 +142,7 @@ def test_of_two_owners_who_turn_on_each_other_one_is_left(api, app, people, how)
     threads = [threading.Thread(target=act, args=order) for order in (pair, pair[::-1])]
     with app.app_context():
         with transaction():
-            db.session.execute(select(User.id).order_by(User.id).with_for_update()).all()
+            execute(select(User.id).order_by(User.id).with_for_update())
             # A request gives back the connection that it read its person through before it begins to write.
             event.listen(db.engine, "checkin", reading_done)
             for thread in threads:

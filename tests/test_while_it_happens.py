@@ -10,10 +10,10 @@ import pytest
 from conftest import PASSWORD, Api
 from doors import log_in, token_of
 from flask import Flask
-from sqlalchemy import event as hooks
 from sqlalchemy import select
 
 from idyll.auth import passwords
+from idyll.database import asked
 from idyll.events import service as events
 from idyll.events.models import Event
 from idyll.extensions import db
@@ -29,17 +29,14 @@ def in_between(app: Flask, statement: str, deed: Callable[[], Any]) -> Iterator[
         engine = db.engine
     here, deeds = threading.current_thread(), []
 
-    def interrupt(_connection: Any, _cursor: Any, running: str, *_: Any) -> None:
-        if running.startswith(statement) and threading.current_thread() is here and not deeds:
+    def interrupt(_engine: Any, **running: Any) -> None:
+        begins = running["statement"].startswith(statement)
+        if begins and threading.current_thread() is here and not deeds:
             deeds.append(pool.submit(deed))
             wait(deeds, timeout=1)  # more than they need where nothing holds them up
 
-    with ThreadPoolExecutor(1) as pool:
-        hooks.listen(engine, "before_cursor_execute", interrupt)
-        try:
-            yield deeds
-        finally:
-            hooks.remove(engine, "before_cursor_execute", interrupt)
+    with ThreadPoolExecutor(1) as pool, asked.connected_to(interrupt, engine):
+        yield deeds
 
 
 def test_a_log_in_under_way_does_not_outlive_a_new_password(api, owner, editor, monkeypatch):

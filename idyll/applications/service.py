@@ -1,15 +1,15 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import delete, or_, select
 
 from ..actor import Actor
 from ..audit.service import Changes, note
 from ..auth.tokens import digest, opaque
 from ..clock import now
+from ..database import execute
 from ..errors import NotFound
 from ..events.service import forget
-from ..extensions import db
 from ..notifications.models import Kind
 from ..notifications.service import News, managers, tell
 from ..pagination import Listing
@@ -31,12 +31,11 @@ def file(fields: dict[str, Any], source: Source, *, by: Actor, user_id: str | No
     application = Application(**fields, source=source, user_id=user_id, applied_at=now())
     application.status, application.status_digest = Decision.PENDING, digest(token)
     application.search_text = searchable(application.full_name, application.email)[:1600]
-    db.session.add(application)
-    db.session.flush()
+    body = applications.insert(application)
     note("application.filed", "application", application.id, {"source": [None, source.value]}, by=by)
     news = News(Kind.USER, "New application", "Open it to decide.", "application", application.id, urgent=True)
-    tell(managers(), news)
-    _record("application_created", application, {"application": parsed(applications.of(application.id))})
+    tell(managers(), news, first=True)
+    _record("application_created", application, {"application": parsed(body)})
     return joined(filed.of(application.id), statusToken=token)
 
 
@@ -59,11 +58,11 @@ def show(key: str) -> str:
 
 def lock(key: str) -> tuple[Application, list[Application]]:
     """The application, and the other pending ones of its e-mail, locked in one order. Raises `NotFound`."""
-    email = db.session.execute(select(Application.email).where(Application.id == key)).first()
+    email = execute(select(Application.email).where(Application.id == key)).first()
     if email is None:
         raise NotFound
     same = or_(Application.id == key, Application.email == email[0]) if email[0] else Application.id == key
-    rows = list(_locked(same))
+    rows = applications.lock_all(same)
     target = next((row for row in rows if row.id == key), None)
     if target is None:
         raise NotFound
@@ -72,20 +71,15 @@ def lock(key: str) -> tuple[Application, list[Application]]:
 
 def follow(user_id: str, email: str | None) -> None:
     """Somebody's applications take their new e-mail: decisions find the account by it."""
-    for row in _locked(Application.user_id == user_id):
+    for row in applications.lock_all(Application.user_id == user_id):
         row.email = email
         row.search_text = searchable(row.full_name, email)[:1600]
-    db.session.flush()
+        applications.save(row)
 
 
 def lock_pending_of(email: str | None) -> list[Application]:
     pending = (Application.email == email, Application.status == Decision.PENDING)
-    return list(_locked(*pending)) if email else []
-
-
-def _locked(*where: Any) -> Sequence[Application]:
-    found = select(Application).where(*where).order_by(Application.id).with_for_update(key_share=True)
-    return db.session.execute(found.execution_options(populate_existing=True)).scalars().all()
+    return applications.lock_all(*pending) if email else []
 
 
 def decide(
@@ -97,17 +91,15 @@ def decide(
         row.decided_by, row.decided_at = by.id, now()
         changes: Changes = {"status": [before, decision.value], "reason": [None, reason]}
         note(f"application.{decision.value}", "application", row.id, changes, by=by)
-        db.session.flush()
+        applications.save(row)
         data = {"applicationId": row.id, "status": decision.value}
         _record("application_updated", row, data)
 
 
 def remove(key: str, *, by: Actor) -> None:
-    rows = _locked(Application.id == key)
-    if not rows:
+    if not applications.lock_all(Application.id == key):
         raise NotFound
-    db.session.delete(rows[0])
-    db.session.flush()
+    execute(delete(applications.table).where(Application.id == key))
     forget("application", key)
     note("application.deleted", "application", key, by=by)
     gone = {"applicationId": key}
@@ -117,7 +109,7 @@ def remove(key: str, *, by: Actor) -> None:
 def lock_all_of(user_id: str, email: str | None) -> Sequence[Application]:
     """Everything that somebody filed."""
     theirs = Application.user_id == user_id
-    return _locked(or_(theirs, Application.email == email) if email else theirs)
+    return applications.lock_all(or_(theirs, Application.email == email) if email else theirs)
 
 
 def erase_all_of(user_id: str, email: str | None) -> None:
@@ -127,8 +119,8 @@ def erase_all_of(user_id: str, email: str | None) -> None:
         row.contact = row.location = row.software = row.role = row.portfolio_link = row.message = row.reason = None
         if row.status == Decision.PENDING:
             row.status, row.decided_at = Decision.REJECTED, now()
+        applications.save(row)
         forget("application", row.id)
-    db.session.flush()
 
 
 def _record(name: str, application: Application, data: dict[str, Any]) -> None:

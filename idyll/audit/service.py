@@ -1,11 +1,14 @@
 from typing import Any
 
 import orjson
+from sqlalchemy import insert
 
 from ..actor import Actor
-from ..extensions import db
+from ..clock import now
+from ..ids import uuid7
 from ..pagination import Listing, chosen
 from ..shapes import Shape
+from ..transactions import owe
 from .models import AuditRow
 from .schemas import AuditOut
 
@@ -27,6 +30,7 @@ PERSONAL = frozenset(
 )
 DERIVED = frozenset(("updatedAt", "version", "overdue", "assignee", "editor", "organizer", "approved"))
 Changes = dict[str, list[Any]]
+ROWS = insert(AuditRow.__table__)
 
 entries = Shape(AuditOut, AuditRow)
 
@@ -34,16 +38,19 @@ entries = Shape(AuditOut, AuditRow)
 def note(action: str, object_type: str, object_id: str, changes: Changes | None = None, *, by: Actor) -> None:
     """Writes the row, in the transaction of the change. Personal values are left out, their fields stay named."""
     shown = {name: [None, None] if name in PERSONAL else pair for name, pair in (changes or {}).items()}
-    db.session.add(
-        AuditRow(
-            actor_id=by.id,
-            action=action,
-            object_type=object_type,
-            object_id=object_id,
-            changes=orjson.dumps(shown).decode(),
-            request_id=by.request_id,
-            address=by.address,
-        )
+    owe(
+        ROWS,
+        {
+            "id": uuid7(),
+            "at": now(),
+            "actor_id": by.id,
+            "action": action,
+            "object_type": object_type,
+            "object_id": object_id,
+            "changes": orjson.dumps(shown).decode(),
+            "request_id": by.request_id,
+            "address": by.address,
+        },
     )
 
 

@@ -6,15 +6,15 @@ from typing import Any
 
 import orjson
 from flask import current_app
-from sqlalchemy import bindparam, delete, or_, select, update
+from sqlalchemy import bindparam, delete, insert, or_, select, update
 
 from ..actor import Actor
 from ..audit.service import note
 from ..clock import now
 from ..database import execute
 from ..errors import Forbidden, NotFound, Unauthorized
-from ..extensions import db
 from ..fields import folded
+from ..ids import uuid7
 from ..notifications.models import Kind
 from ..notifications.service import News, managers, tell, unread_of
 from ..pagination import Listing
@@ -30,6 +30,10 @@ from .schemas import SessionOut
 
 LINK_LIFETIME = timedelta(days=7)
 
+SESSIONS, REFRESH_TOKENS = Session.__table__, RefreshToken.__table__
+LINKS = PasswordToken.__table__
+NEW_SESSION, NEW_REFRESH_TOKEN, NEW_LINK = insert(SESSIONS), insert(REFRESH_TOKENS), insert(LINKS)
+
 
 @dataclass(frozen=True)
 class Caller:
@@ -39,7 +43,7 @@ class Caller:
     device: str | None
     request_id: str | None
 
-    def as_actor(self, user: User, session_id: str | None = None) -> Actor:
+    def as_actor(self, user: Any, session_id: str | None = None) -> Actor:
         return Actor(user.id, user.role, user.status, session_id, self.address, self.request_id)
 
 
@@ -77,62 +81,68 @@ def open_session(user_id: str, caller: Caller, *, proved: str | None = None) -> 
     user = _living(user_id)
     if proved is not None and user.password_hash != proved:
         raise Unauthorized("Wrong e-mail, username or password.", code="invalid_credentials")
-    moment = now()
-    session = Session(
-        user_id=user.id,
-        device=caller.device,
-        address=caller.address,
-        created_at=moment,
-        last_seen_at=moment,
-        expires_at=_expiry(moment),
-    )
-    refresh = tokens.opaque()
-    db.session.add(session)
-    db.session.flush()
-    db.session.add(RefreshToken(digest=tokens.digest(refresh), session_id=session.id, created_at=moment))
-    note("session.created", "session", session.id, by=caller.as_actor(user, session.id))
-    db.session.flush()
-    return _answer(user.id, session.id, refresh)
+    moment, session_id, refresh = now(), uuid7(), tokens.opaque()
+    session = {
+        "id": session_id,
+        "user_id": user.id,
+        "device": caller.device,
+        "address": caller.address,
+        "created_at": moment,
+        "last_seen_at": moment,
+        "expires_at": _expiry(moment),
+    }
+    execute(NEW_SESSION, session)
+    _give(refresh, session_id, moment)
+    note("session.created", "session", session_id, by=caller.as_actor(user, session_id))
+    return _answer(user.id, session_id, refresh)
+
+
+def _give(refresh_token: str, session_id: str, moment: datetime) -> None:
+    row = {"digest": tokens.digest(refresh_token), "session_id": session_id, "created_at": moment}
+    execute(NEW_REFRESH_TOKEN, row)
+
+
+_PRESENTED = (
+    select(RefreshToken.used_at, Session.id, Session.user_id, Session.ended_at, Session.expires_at)
+    .join_from(RefreshToken, Session, Session.id == RefreshToken.session_id)
+    .where(RefreshToken.digest == bindparam("digest"))
+    .with_for_update(key_share=True)
+)
 
 
 def refresh(token: str) -> str | None:
     """Rotates a refresh token; None when it was used before, which ended its session (commit it, then refuse)."""
-    found = db.session.execute(
-        select(RefreshToken, Session)
-        .join(Session, Session.id == RefreshToken.session_id)
-        .where(RefreshToken.digest == tokens.digest(token))
-        .with_for_update(key_share=True)
-    ).first()
-    if found is None:
+    digest, moment = tokens.digest(token), now()
+    session = execute(_PRESENTED, {"digest": digest}).first()
+    if session is None or session.ended_at or session.expires_at <= moment:
         raise Unauthorized
-    used, session = found
-    moment = now()
-    if session.ended_at or session.expires_at <= moment:
-        raise Unauthorized
-    _living(session.user_id)
+    user = _living(session.user_id)
     following = tokens.successor(token)
-    if used.used_at is None:
-        used.used_at = moment
-        db.session.add(RefreshToken(digest=tokens.digest(following), session_id=session.id, created_at=moment))
-        session.last_seen_at, session.expires_at = moment, _expiry(moment)
-    elif moment - used.used_at >= timedelta(seconds=current_app.config["REFRESH_REUSE_GRACE"]):
-        session.ended_at = moment
+    if session.used_at is None:
+        execute(update(REFRESH_TOKENS).where(REFRESH_TOKENS.c.digest == digest).values(used_at=moment))
+        _give(following, session.id, moment)
+        seen = {"last_seen_at": moment, "expires_at": _expiry(moment)}
+        execute(update(SESSIONS).where(SESSIONS.c.id == session.id).values(seen))
+    elif moment - session.used_at >= timedelta(seconds=current_app.config["REFRESH_REUSE_GRACE"]):
+        execute(update(SESSIONS).where(SESSIONS.c.id == session.id).values(ended_at=moment))
         rights_changed()
-        user = db.session.get_one(User, session.user_id)
-        note("session.ended", "session", session.id, {"reason": [None, "token_reuse"]}, by=_host(user, session.id))
+        by = Actor(user.id, user.role, user.status, session.id)
+        note("session.ended", "session", session.id, {"reason": [None, "token_reuse"]}, by=by)
         return None
-    db.session.flush()
     return _answer(session.user_id, session.id, following)
 
 
-def _host(user: User, session_id: str) -> Actor:
-    return Actor(user.id, user.role, user.status, session_id)
+_LIVING = (
+    select(User.id, User.role, User.status, User.password_hash)
+    .where(User.id == bindparam("id"), User.there(), User.status != Status.REJECTED)
+    .with_for_update(read=True)
+)
 
 
-def _living(user_id: str) -> User:
+def _living(user_id: str) -> Any:
     # Locked for reading: a removal, a rejection or a new password waits, and then ends the session made here.
-    user = db.session.get(User, user_id, with_for_update={"read": True}, populate_existing=True)
-    if user is None or user.removed_at or user.status == Status.REJECTED:
+    user = execute(_LIVING, {"id": user_id}).first()
+    if user is None:
         raise Unauthorized
     return user
 
@@ -172,8 +182,7 @@ def sessions(*, viewer: Actor) -> Listing:
 
 def end_session(session_id: str | None, *, by: Actor) -> None:
     mine = (Session.id == session_id, Session.user_id == by.id, Session.ended_at.is_(None))
-    found: Any = db.session.execute(update(Session).where(*mine).values(ended_at=now()))
-    if not found.rowcount:
+    if not execute(update(SESSIONS).where(*mine).values(ended_at=now())).rowcount:
         raise NotFound
     rights_changed()
     note("session.ended", "session", str(session_id), by=by)
@@ -181,18 +190,18 @@ def end_session(session_id: str | None, *, by: Actor) -> None:
 
 def end_sessions(user_id: str, *, but: str | None = None) -> None:
     """Ends every session of somebody: their tokens are worth nothing from here on."""
-    theirs = update(Session).where(Session.user_id == user_id, Session.ended_at.is_(None))
-    db.session.execute((theirs.where(Session.id != but) if but else theirs).values(ended_at=now()))
+    theirs = update(SESSIONS).where(Session.user_id == user_id, Session.ended_at.is_(None))
+    execute((theirs.where(Session.id != but) if but else theirs).values(ended_at=now()))
     rights_changed()
 
 
 def erase_sessions(user_id: str) -> None:
     """Of a removed person: devices and addresses are personal too."""
     theirs = select(Session.id).where(Session.user_id == user_id).scalar_subquery()
-    db.session.execute(delete(RefreshToken).where(RefreshToken.session_id.in_(theirs)))
-    db.session.execute(delete(Session).where(Session.user_id == user_id))
+    execute(delete(REFRESH_TOKENS).where(RefreshToken.session_id.in_(theirs)))
+    execute(delete(SESSIONS).where(Session.user_id == user_id))
     rights_changed()
-    db.session.execute(delete(PasswordToken).where(PasswordToken.user_id == user_id))
+    execute(delete(LINKS).where(PasswordToken.user_id == user_id))
 
 
 # -- password links --------------------------------------------------------------------------------------------------
@@ -200,56 +209,55 @@ def erase_sessions(user_id: str) -> None:
 
 def password_link(user_id: str) -> dict[str, str]:
     """A fresh link to set a password; earlier ones end."""
-    moment = now()
+    moment, token = now(), tokens.opaque()
     end_links(user_id)
-    token = tokens.opaque()
-    link = PasswordToken(
-        digest=tokens.digest(token), user_id=user_id, created_at=moment, expires_at=moment + LINK_LIFETIME
-    )
-    db.session.add(link)
+    ends = moment + LINK_LIFETIME
+    execute(NEW_LINK, {"digest": tokens.digest(token), "user_id": user_id, "created_at": moment, "expires_at": ends})
     url = f"{current_app.config['PUBLIC_URL']}/set-password?token={token}"
-    return {"url": url, "expiresAt": link.expires_at.isoformat(timespec="milliseconds").replace("+00:00", "Z")}
+    return {"url": url, "expiresAt": ends.isoformat(timespec="milliseconds").replace("+00:00", "Z")}
 
 
 def end_links(user_id: str) -> None:
-    open_links = (PasswordToken.user_id == user_id, PasswordToken.used_at.is_(None))
-    db.session.execute(update(PasswordToken).where(*open_links).values(used_at=now()))
+    execute(update(LINKS).where(LINKS.c.user_id == user_id, LINKS.c.used_at.is_(None)).values(used_at=now()))
 
 
 def reset_password(token: str, password_hash: str, caller: Caller) -> None:
     """Sets the password that a link allows, once, and ends all sessions. Raises `Unauthorized`."""
     moment, over = now(), Unauthorized("This link is not valid any more; ask for a new one.")
-    link = db.session.get(PasswordToken, tokens.digest(token))
-    if link is None:
+    digest = tokens.digest(token)
+    user_id = execute(select(PasswordToken.user_id).where(PasswordToken.digest == digest)).scalar()
+    if user_id is None:
         raise over
     # The person before the link, as an invite does.
-    user = db.session.get(User, link.user_id, with_for_update={"key_share": True}, populate_existing=True)
-    open_ = (PasswordToken.digest == link.digest, PasswordToken.used_at.is_(None), PasswordToken.expires_at > moment)
-    used: Any = db.session.execute(update(PasswordToken).where(*open_).values(used_at=moment))
-    if used.rowcount != 1 or user is None or user.removed_at or user.status == Status.REJECTED:
+    found = people.lock_all(User.id == user_id, User.there(), User.status != Status.REJECTED)
+    open_ = (LINKS.c.digest == digest, LINKS.c.used_at.is_(None), LINKS.c.expires_at > moment)
+    used = execute(update(LINKS).where(*open_).values(used_at=moment)).rowcount
+    if used != 1 or not found:
         raise over
+    user = found[0]
     user.password_hash, user.updated_at = password_hash, moment
+    people.save(user)
     end_sessions(user.id)
     note("user.password_set", "user", user.id, {"password": [None, None]}, by=caller.as_actor(user))
 
 
 def sweep() -> int:
     """Deletes sessions that ended or ran out a week ago, with their tokens; gives how many."""
-    with transaction() as session:
+    with transaction():
         old = now() - timedelta(days=7)
-        over = select(Session.id).where(or_(Session.expires_at < old, Session.ended_at < old))
-        session.execute(delete(RefreshToken).where(RefreshToken.session_id.in_(over)))
-        found: Any = session.execute(delete(Session).where(or_(Session.expires_at < old, Session.ended_at < old)))
-        session.execute(delete(PasswordToken).where(PasswordToken.expires_at < old))
-        return int(found.rowcount)
+        over = or_(Session.expires_at < old, Session.ended_at < old)
+        execute(delete(REFRESH_TOKENS).where(RefreshToken.session_id.in_(select(Session.id).where(over))))
+        swept = int(execute(delete(SESSIONS).where(over)).rowcount)
+        execute(delete(LINKS).where(PasswordToken.expires_at < old))
+        return swept
 
 
 def forgot(email: str) -> None:
     """Without a mail server: tells those who may invite this person that they wait for a link."""
     with transaction():
         # Locked: two requests at once make one notification.
-        found = select(User).where(User.email == email, User.there()).with_for_update(key_share=True)
-        user = db.session.execute(found).scalar_one_or_none()
+        found = select(User.id, User.role, User.status).where(User.email == email, User.there())
+        user = execute(found.with_for_update(key_share=True)).first()
         if user is None or user.status == Status.REJECTED:
             return
         helpers = [key for key in managers(only_owners=user.role in MANAGERS) if key != user.id]

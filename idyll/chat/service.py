@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import String, cast, delete, func, literal, select, union_all, update
+from sqlalchemy import String, cast, delete, func, insert, literal, select, union_all, update
 
 from .. import idempotency
 from ..actor import Actor
@@ -11,7 +11,6 @@ from ..clock import now
 from ..database import execute
 from ..errors import Conflict, Forbidden, Invalid, NotFound
 from ..events.service import forget, rewrite_of
-from ..extensions import db
 from ..ids import uuid7
 from ..json_sql import json_object, json_raw, json_text
 from ..limits import flood
@@ -28,6 +27,8 @@ from .rooms import EDITOR, MANAGEMENT, TEAM
 from .schemas import MessageOut
 
 messages = Shape(MessageOut, Message)
+MARKS = ReadMark.__table__
+NEW_MARK = insert(MARKS)
 
 
 def enter(room: str, *, viewer: Actor) -> None:
@@ -79,10 +80,10 @@ def send(text: str, *, room: str, client_id: str | None, by: Actor) -> tuple[str
     key = uuid7()
     row = {"id": key, "room": room, "message": text, "sender_id": by.id, "client_id": client_id, "timestamp": now()}
     # Repeats sent at the same moment wait here for the first.
-    if not insert_once(Message, type=MessageType.USER, **row):
+    body = insert_once(messages, {**row, "type": MessageType.USER})
+    if body is None:
         return str(_sent(str(client_id), by)), False
     flood(str(by.id))
-    body = messages.of(key)
     record("new_message", parsed(body), about="message", of=key, audience=[room])
     return body, True
 
@@ -100,10 +101,9 @@ def edit(key: str, text: str, *, by: Actor) -> str:
     if message.deleted_at is not None:
         raise Conflict("The message was deleted.", code="message_deleted", current="deleted")
     if message.message == text:
-        return messages.of(key)
+        return messages.save(message)
     message.message, message.edited_at = text, now()
-    db.session.flush()
-    body = messages.of(key)
+    body = messages.save(message)
     shown = parsed(body)
     # A replay tells the words that stand now, never those that were taken back.
     rewrite_of("message", key, lambda data: {"message": shown} if isinstance(data.get("message"), dict) else shown)
@@ -119,7 +119,7 @@ def remove(key: str, *, by: Actor) -> None:
     if message.deleted_at is not None:
         return
     message.message, message.deleted_at = None, now()
-    db.session.flush()
+    messages.save(message)
     forget("message", key)
     idempotency.rewrite(key, lambda answer: answer | {"message": None} if answer.get("id") == key else answer)
     if message.sender_id != by.id:
@@ -182,11 +182,10 @@ def mark_read(room: str, message_id: str, *, by: Actor) -> str:
         # The first mark of a room, one tab at a time: two inserts of one key deadlock on MariaDB.
         execute(select(User.id).where(User.id == by.id).with_for_update(key_share=True))
         if execute(marked).first() is None:
-            db.session.add(ReadMark(user_id=by.id, room=room, seq=seq))
-            db.session.flush()
-    execute(update(ReadMark).where(*mine, ReadMark.seq < seq).values(seq=seq, updated_at=now()))
+            execute(NEW_MARK, {"user_id": by.id, "room": room, "seq": seq})
+    execute(update(MARKS).where(*mine, ReadMark.seq < seq).values(seq=seq, updated_at=now()))
     return str(rooms(viewer=by, only=room).rows(1, None)[0][0])
 
 
 def forget_reader(user_id: str) -> None:
-    db.session.execute(delete(ReadMark).where(ReadMark.user_id == user_id))
+    execute(delete(MARKS).where(ReadMark.user_id == user_id))

@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 from operator import itemgetter
 
 from .. import clock
-from ..extensions import db
 
 BEGIN, LENGTH = 9.5, 9  # a working day, in hours
 
@@ -26,8 +25,6 @@ class Diary:
         for moment, _, step in sorted(self.steps, key=itemgetter(0, 1)):
             with clock.at(moment):
                 step()
-                # As at the end of a request: the next step reads rows anew, over what was not written yet.
-                db.session.flush()
 
 
 def table(text: str) -> Iterator[list[str]]:

@@ -19,7 +19,6 @@ from ..clock import now
 from ..counters import RIGHTS, Counter, advance
 from ..database import execute
 from ..errors import Invalid
-from ..extensions import db
 from ..meetings.models import Meeting
 from ..payouts.models import Payout
 from ..permissions import is_manager, is_member
@@ -30,6 +29,7 @@ from .models import Event
 
 EVENT_ID = re.compile(r"e(0|[1-9]\d{0,17})-([0-9a-f]{8})\Z")
 SEALED, SWEPT = "events_sealed", "events_swept"
+TABLE = Event.__table__
 BATCH = 500
 # What a change of its rows can take out of somebody's sight; a message's room never changes.
 GUARDED = ("task", "payout", "meeting", "user")
@@ -57,18 +57,18 @@ def seal() -> None:
 
 
 def _seal_some() -> int:
-    with transaction() as session:
-        session.execute(select(Counter).where(Counter.name == SEALED).with_for_update())
+    with transaction():
+        execute(select(Counter.name).where(Counter.name == SEALED).with_for_update())
         waiting = select(Event.id, Event.of).where(Event.position.is_(None)).order_by(Event.id).limit(BATCH)
-        rows = session.execute(waiting).all()
+        rows = execute(waiting).all()
         # Whoever deletes or rewrites an event holds its row, and maybe others: waiting for it could deadlock.
-        free = set(session.execute(waiting.with_for_update(skip_locked=True)).scalars())
+        free = set(execute(waiting.with_for_update(skip_locked=True)).scalars())
         ids = _in_order(rows, free)
         if ids:
             shift = advance(SEALED, len(ids)) - len(ids) + 1
             for start, (first, last) in _runs(ids):
                 places = Event.id + (shift + start - first)
-                session.execute(update(Event).where(Event.id.between(first, last)).values(position=places))
+                execute(update(TABLE).where(Event.id.between(first, last)).values(position=places))
         return len(ids)
 
 
@@ -190,7 +190,7 @@ def forget(about: str, of: Any) -> None:
     `of` is its id, or a SELECT of the ids of many.
     """
     things = Event.of == of if isinstance(of, str) else Event.of.in_(of)
-    db.session.execute(delete(Event).where(Event.about == about, things))
+    execute(delete(TABLE).where(Event.about == about, things))
 
 
 def rewrite_of(about: str, of: str, change: Callable[[Any], Any]) -> None:
@@ -205,10 +205,9 @@ def rewrite(mentioning: str, change: Callable[[Any], Any]) -> None:
 
 def _rewrite(where: ColumnElement[bool], change: Callable[[Any], Any]) -> None:
     found = select(Event.id, Event.data).where(where).order_by(Event.id).with_for_update()
-    rows = db.session.execute(found).all()
-    if rows:
-        anew = [{"id": row.id, "data": orjson.dumps(change(orjson.loads(row.data))).decode()} for row in rows]
-        db.session.execute(update(Event), anew)
+    for row in execute(found):
+        anew = orjson.dumps(change(orjson.loads(row.data))).decode()
+        execute(update(TABLE).where(Event.id == row.id).values(data=anew))
 
 
 def sweep() -> int:
@@ -218,15 +217,14 @@ def sweep() -> int:
     total = 0
     while True:
         began = time.monotonic()
-        with transaction() as session:
+        with transaction():
             old = select(Event.position).where(Event.created_at < oldest, Event.position.is_not(None))
-            found = session.execute(old.order_by(Event.position).limit(BATCH)).scalars()
+            found = execute(old.order_by(Event.position).limit(BATCH)).scalars()
             places = [place for place in found if place is not None]
             if not places:
                 return total
             advance(SWEPT, 0, at_least=max(places))
-            deleted: Any = session.execute(delete(Event).where(Event.position.in_(places)))
-            total += deleted.rowcount
+            total += execute(delete(TABLE).where(Event.position.in_(places))).rowcount
         # As long as the step was: SQLite lets nobody in meanwhile, and whoever asks again at once is always first.
         time.sleep(time.monotonic() - began)
 

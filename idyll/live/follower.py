@@ -41,7 +41,9 @@ class Follower:
         self.failing = False
 
     def wake(self, *_: object) -> None:
-        self.woken.set()
+        """Something was committed: who is here or elsewhere hears of it at once; for nobody a tick is soon enough."""
+        if self.hub.connections or self.hub.bus.shared.client is not None:
+            self.woken.set()
 
     def awake(self) -> bool:
         """Somebody may be interested: otherwise a database that sleeps when nobody asks can do so."""

@@ -11,12 +11,11 @@ from ..clock import now
 from ..database import execute
 from ..errors import Conflict, Invalid
 from ..events.service import forget
-from ..extensions import db
 from ..fields import folded
 from ..notifications.models import Kind
 from ..notifications.service import News, managers, tell
 from ..pagination import Listing
-from ..shapes import Shape, changed, parsed
+from ..shapes import Shape, changed, parsed, shown
 from ..transactions import record
 from ..users.models import User
 from .models import Attendee, Meeting
@@ -26,6 +25,8 @@ meetings = Shape(MeetingOut, Meeting)
 show, lock = meetings.show, meetings.lock
 
 EVERYBODY = ["members"]
+ATTENDEES = Attendee.__table__
+SEATS = insert(ATTENDEES)
 
 
 def listing(*, viewer: Actor, cancelled: bool = False, **filters: Any) -> Listing:
@@ -45,16 +46,15 @@ def schedule(fields: dict[str, Any], *, by: Actor) -> str:
     people, all_team = _people(fields.pop("attendees"))
     meeting = Meeting(organizer_id=by.id, all_team=all_team, created_at=moment, updated_at=moment)
     _apply(meeting, fields)
-    db.session.add(meeting)
-    db.session.flush()
+    meetings.insert(meeting)
     _seat(meeting, people)
     body = meetings.of(meeting.id)
-    shown = parsed(body)
-    given = {name: [None, shown[name]] for name in ("title", "startsAt", "durationMinutes", "allTeam", "attendees")}
+    made = parsed(body)
+    given = {name: [None, made[name]] for name in ("title", "startsAt", "durationMinutes", "allTeam", "attendees")}
     note("meeting.scheduled", "meeting", meeting.id, given, by=by)
     audience = ["managers", *_rooms(all_team, people)]
-    record("meeting_created", {"meeting": shown}, about="meeting", of=meeting.id, audience=audience)
-    _tell(meeting, shown["attendees"], "Meeting scheduled")
+    record("meeting_created", {"meeting": made}, about="meeting", of=meeting.id, audience=audience)
+    _tell(meeting, made["attendees"], "Meeting scheduled")
     return body
 
 
@@ -62,18 +62,18 @@ def edit(meeting: Meeting, changes: dict[str, Any], *, by: Actor) -> str:
     if meeting.cancelled_at is not None:
         raise Conflict("The meeting was cancelled.", code="meeting_cancelled", current="cancelled")
     changes = dict(changes)
-    before = parsed(meetings.of(meeting.id))
+    before = shown(meeting)
     if "attendees" in changes:
         people, meeting.all_team = _people(changes.pop("attendees"))
         _seat(meeting, people)
     _apply(meeting, changes)
-    db.session.flush()
-    if parsed(meetings.of(meeting.id)) == before:
-        return meetings.of(meeting.id)
+    meetings.save(meeting)
+    body = meetings.of(meeting.id)
+    if parsed(body) == before:
+        return body
     meeting.version += 1
     meeting.updated_at = now()
-    db.session.flush()
-    body = meetings.of(meeting.id)
+    body = meetings.save(meeting)
     after = parsed(body)
     note("meeting.updated", "meeting", meeting.id, difference(before, after), by=by)
     _announce(meeting, before, after)
@@ -85,15 +85,15 @@ def cancel(meeting: Meeting, *, by: Actor) -> None:
     """The row stays, out of the list. A second time changes nothing."""
     if meeting.cancelled_at is not None:
         return
-    shown = parsed(meetings.of(meeting.id))
+    attendees = shown(meeting)["attendees"]
     meeting.cancelled_at = meeting.updated_at = now()
     meeting.version += 1
-    db.session.flush()
+    meetings.save(meeting)
     note("meeting.cancelled", "meeting", meeting.id, by=by)
     forget("meeting", meeting.id)
-    audience = ["managers", *_rooms(meeting.all_team, shown["attendees"])]
+    audience = ["managers", *_rooms(meeting.all_team, attendees)]
     record("meeting_deleted", {"meetingId": meeting.id}, about="parting", of=meeting.id, audience=audience)
-    _tell(meeting, shown["attendees"], "Meeting cancelled")
+    _tell(meeting, attendees, "Meeting cancelled")
 
 
 def drop_attendee(user_id: str, *, by: Actor) -> None:
@@ -101,17 +101,15 @@ def drop_attendee(user_id: str, *, by: Actor) -> None:
     theirs = select(Attendee.meeting_id).where(Attendee.user_id == user_id)
     # Those that they called are only waited for: whoever changes one now tells others who called it.
     called = and_(Meeting.organizer_id == user_id, Meeting.cancelled_at.is_(None))
-    found = select(Meeting).where(or_(Meeting.id.in_(theirs), called)).order_by(Meeting.id)
-    locked = db.session.execute(found.with_for_update(key_share=True)).scalars().all()
-    attended = set(db.session.execute(theirs).scalars())
+    locked = meetings.lock_all(or_(Meeting.id.in_(theirs), called))
+    attended = set(execute(theirs).scalars())
     for meeting in [meeting for meeting in locked if meeting.id in attended]:
-        before = parsed(meetings.of(meeting.id))
+        before = shown(meeting)
         one = (Attendee.meeting_id == meeting.id, Attendee.user_id == user_id)
-        db.session.execute(delete(Attendee).where(*one))
+        execute(delete(ATTENDEES).where(*one))
         meeting.version += 1
         meeting.updated_at = now()
-        db.session.flush()
-        after = parsed(meetings.of(meeting.id))
+        after = parsed(meetings.save(meeting))
         note("meeting.updated", "meeting", meeting.id, difference(before, after), by=by)
         if meeting.cancelled_at is None:
             _announce(meeting, before, after)
@@ -157,10 +155,9 @@ def _people(references: list[str]) -> tuple[list[str], bool]:
 
 
 def _seat(meeting: Meeting, people: list[str]) -> None:
-    db.session.execute(delete(Attendee).where(Attendee.meeting_id == meeting.id))
+    execute(delete(ATTENDEES).where(Attendee.meeting_id == meeting.id))
     if people:
-        rows = [{"meeting_id": meeting.id, "user_id": person} for person in people]
-        db.session.execute(insert(Attendee), rows)
+        execute(SEATS, [{"meeting_id": meeting.id, "user_id": person} for person in people])
 
 
 # -- who is told ---------------------------------------------------------------------------------------------------

@@ -12,11 +12,10 @@ from ..applications.models import Application, Decision
 from ..auth.service import end_links, end_sessions, password_link
 from ..clock import now
 from ..errors import Conflict, Forbidden
-from ..extensions import db
 from ..notifications.models import Kind
 from ..notifications.service import News, tell
 from ..permissions import can_manage_user
-from ..shapes import joined, parsed
+from ..shapes import joined, shown
 from ..transactions import rights_changed
 from ..users import service as users
 from ..users.models import User
@@ -120,10 +119,9 @@ def _set_status(user: User, status: Status, *, by: Actor) -> None:
         return
     if not can_manage_user(by, user):
         raise Forbidden
-    before = parsed(users.people.of(user.id))
+    before = shown(user)
     user.status, user.updated_at = status, now()
     rights_changed()
-    db.session.flush()
     users.tell_of_changes(user, before, by=by)
 
 

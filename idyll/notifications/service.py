@@ -5,14 +5,15 @@ Texts name tasks, projects and meetings, never people: a notification outlives t
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, func, insert, select, true, update
+from sqlalchemy import ColumnElement, bindparam, delete, func, insert, select, true, update
 
 from ..actor import Actor
 from ..audit.service import note
 from ..clock import now
+from ..columns import ID
 from ..database import execute
 from ..errors import Invalid, NotFound
 from ..events.service import forget
@@ -29,6 +30,12 @@ from .schemas import NotificationOut
 ONE_MINUTE = timedelta(minutes=1)
 
 notifications = Shape(NotificationOut, Notification)
+TABLE = notifications.table
+SHOWN = (TABLE.c.id, TABLE.c.user_id, notifications.body)
+ROWS = insert(TABLE)
+ROWS_SHOWN = ROWS.returning(*SHOWN)
+MANAGING = select(User.id).where(User.managing(), User.id.is_distinct_from(bindparam("but", type_=ID)))
+OWNERS = MANAGING.where(User.role == Role.OWNER)
 
 
 @dataclass(frozen=True)
@@ -43,28 +50,23 @@ class News:
     urgent: bool = False
 
 
-def tell(recipients: Iterable[str | None], news: News) -> None:
+def tell(recipients: Iterable[str | None], news: News, *, first: bool = False) -> None:
     """Writes a notification for each person, in the transaction of the change.
 
     Several edits of one object within a minute make one notification: a recent one gets the new text, becomes unread
     again and stays urgent. The object's row is locked by its change, so two edits can't both find nothing to rewrite.
+    Of a thing that was made just now this is the `first` that is told.
     """
     people = sorted({person for person in recipients if person})
     if not people:
         return
     moment = now()
-    recent = (
-        Notification.user_id.in_(people),
-        Notification.entity_id == news.entity_id,
-        Notification.type == news.kind,
-        Notification.created_at > moment - ONE_MINUTE,
-    )
     text = {"title": news.title[:200], "message": news.message[:2000]}
-    rewritten = {row.user_id: row.id for row in execute(select(Notification.id, Notification.user_id).where(*recent))}
+    rewritten = {} if first else _recent(people, news, moment)
     if rewritten:
-        urgent = true() if news.urgent else Notification.urgent
-        these = Notification.id.in_(rewritten.values())
-        execute(update(Notification).where(these).values(**text, read_at=None, urgent=urgent))
+        urgent = true() if news.urgent else TABLE.c.urgent
+        these = TABLE.c.id.in_(rewritten.values())
+        execute(update(TABLE).where(these).values(**text, read_at=None, urgent=urgent))
     fresh = [
         {
             "id": uuid7(),
@@ -79,26 +81,44 @@ def tell(recipients: Iterable[str | None], news: News) -> None:
         for person in people
         if person not in rewritten
     ]
-    if fresh:
-        execute(insert(Notification), fresh)
-    _announce([*rewritten.values(), *(str(row["id"]) for row in fresh)])
+    again = _shown(list(rewritten.values())) if rewritten else []
+    _announce([*again, *(_written(fresh) if fresh else [])])
 
 
-def _announce(ids: Sequence[str]) -> None:
-    found = select(Notification.id, Notification.user_id, notifications.body.label("body"))
-    for row in execute(found.where(Notification.id.in_(ids))):
+def _announce(rows: Iterable[Any]) -> None:
+    for row in rows:
         data = {"notification": parsed(row.body)}
         record("new_notification", data, about="notification", of=row.id, audience=[f"user:{row.user_id}"])
 
 
+def _recent(people: Sequence[str], news: News, moment: datetime) -> dict[str, str]:
+    """Whose notification of the same thing is younger than a minute, and its id."""
+    recent = (
+        Notification.user_id.in_(people),
+        Notification.entity_id == news.entity_id,
+        Notification.type == news.kind,
+        Notification.created_at > moment - ONE_MINUTE,
+    )
+    return {row.user_id: row.id for row in execute(select(Notification.id, Notification.user_id).where(*recent))}
+
+
+def _written(rows: list[dict[str, Any]]) -> list[Any]:
+    if db.engine.dialect.name == "postgresql":
+        found: list[Any] = execute(ROWS_SHOWN, rows).all()
+        return found
+    execute(ROWS, rows)
+    return _shown([row["id"] for row in rows])
+
+
+def _shown(ids: Sequence[str]) -> list[Any]:
+    found: list[Any] = execute(select(*SHOWN).where(Notification.id.in_(ids))).all()
+    return found
+
+
 def managers(*, but: Actor | None = None, only_owners: bool = False) -> list[str]:
     """Whom to tell what managers are told; not who did it themselves."""
-    where = [User.managing()]
-    if only_owners:
-        where.append(User.role == Role.OWNER)
-    if but is not None and but.id:
-        where.append(User.id != but.id)
-    return list(execute(select(User.id).where(*where)).scalars())
+    whom = OWNERS if only_owners else MANAGING
+    return list(execute(whom, {"but": but.id if but else None}).scalars())
 
 
 def broadcast(fields: dict[str, Any], *, by: Actor) -> int:
@@ -137,17 +157,17 @@ def unread_of(user_id: Any) -> Any:
 
 def mark_read(key: str, *, by: Actor) -> str:
     mine = (Notification.id == key, Notification.user_id == by.id)
-    execute(update(Notification).where(*mine, Notification.read_at.is_(None)).values(read_at=now()))
+    execute(update(TABLE).where(*mine, Notification.read_at.is_(None)).values(read_at=now()))
     return notifications.get(*mine)
 
 
 def mark_all_read(*, by: Actor) -> None:
     mine = (Notification.user_id == by.id, Notification.read_at.is_(None))
-    execute(update(Notification).where(*mine).values(read_at=now()))
+    execute(update(TABLE).where(*mine).values(read_at=now()))
 
 
 def remove(key: str, *, by: Actor) -> None:
-    found: Any = execute(delete(Notification).where(Notification.id == key, Notification.user_id == by.id))
+    found: Any = execute(delete(TABLE).where(Notification.id == key, Notification.user_id == by.id))
     if not found.rowcount:
         raise NotFound
     forget("notification", key)
@@ -157,4 +177,4 @@ def remove_all_of(user_id: str) -> None:
     """What a removed person was told."""
     mine = select(Notification.id).where(Notification.user_id == user_id)
     forget("notification", mine)
-    db.session.execute(delete(Notification).where(Notification.user_id == user_id))
+    execute(delete(TABLE).where(Notification.user_id == user_id))

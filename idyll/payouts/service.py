@@ -3,22 +3,22 @@
 from typing import Any
 
 from flask import current_app
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 
 from ..actor import Actor
 from ..audit.service import difference, note
 from ..clock import now
+from ..database import execute
 from ..errors import Conflict, Forbidden, Invalid
 from ..events.service import rewrite_of
-from ..extensions import db
 from ..fields import camelcase
 from ..notifications.models import Kind
 from ..notifications.service import News, managers, tell
 from ..pagination import Listing, chosen
 from ..permissions import can_decide_payout, can_edit_payout, is_manager
-from ..shapes import Shape, changed, parsed
+from ..shapes import Shape, changed, is_changed, parsed, shown
 from ..tasks.models import Approval, Task
-from ..transactions import record
+from ..transactions import owe, record
 from ..users.service import check_sees_work_of, find_member
 from .models import Payment, Payout, PayoutStatus
 from .schemas import PayoutOut
@@ -26,6 +26,7 @@ from .schemas import PayoutOut
 payouts = Shape(PayoutOut, Payout)
 show, lock = payouts.show, payouts.lock
 
+PAYMENTS = insert(Payment.__table__)
 DECIDING_FIELDS = frozenset(("status", "reason", "reference"))
 MOVES = {
     PayoutStatus.PENDING: (PayoutStatus.APPROVED, PayoutStatus.REJECTED),
@@ -63,14 +64,12 @@ def request(fields: dict[str, Any], *, by: Actor) -> str:
     payout = Payout(**fields, editor_id=editor_id, status=PayoutStatus.PENDING, requested_at=moment, updated_at=moment)
     if payout.task_id:
         _claim_task(payout)
-    db.session.add(payout)
-    db.session.flush()
-    body = payouts.of(payout.id)
-    shown = parsed(body)
-    asked = {name: [None, shown[name]] for name in ("editorId", "taskId", "projectName", "amount", "currency")}
+    body = payouts.insert(payout)
+    made = parsed(body)
+    asked = {name: [None, made[name]] for name in ("editorId", "taskId", "projectName", "amount", "currency")}
     note("payout.requested", "payout", payout.id, asked, by=by)
-    record("payout_created", {"payout": shown}, about="payout", of=payout.id, audience=_audience(payout))
-    tell(managers(but=by), _news(payout, "Payout requested", urgent=True))
+    record("payout_created", {"payout": made}, about="payout", of=payout.id, audience=_audience(payout))
+    tell(managers(but=by), _news(payout, "Payout requested", urgent=True), first=True)
     return body
 
 
@@ -85,16 +84,15 @@ def edit(payout: Payout, changes: dict[str, Any], *, by: Actor) -> str:
         only = ["Only the editor who asked may change it."]
         names = {"amount" if name == "amount_minor" else camelcase(name): only for name in sorted(asking)}
         raise Forbidden(errors=names)
-    before = parsed(payouts.of(payout.id))
     if asking:
         _ask_otherwise(payout, {name: changes[name] for name in asking})
     news = _decide(payout, changes, by=by) if deciding else None
-    if not db.session.is_modified(payout):
-        return payouts.of(payout.id)
-    _finish(payout, before, f"payout.{payout.status}" if deciding else "payout.updated", by=by)
+    if not is_changed(payout):
+        return payouts.save(payout)
+    body = _finish(payout, f"payout.{payout.status}" if deciding else "payout.updated", by=by)
     if news:
         tell([payout.editor_id], news)
-    return payouts.of(payout.id)
+    return body
 
 
 def cancel(payout: Payout, *, by: Actor) -> None:
@@ -110,25 +108,25 @@ def cancel(payout: Payout, *, by: Actor) -> None:
 
 def cancel_for_task(task_id: str, *, by: Actor) -> None:
     """The task is deleted: what still waits for it is cancelled; approved and paid ones stay."""
-    for payout in _pending(Payout.task_id == task_id):
+    for payout in payouts.lock_all(Payout.task_id == task_id, Payout.status == PayoutStatus.PENDING):
         _cancel(payout, "The task was deleted.", by=by)
         if payout.editor_id != by.id:
             tell([payout.editor_id], _news(payout, "Payout cancelled"))
 
 
 def cancel_all_of(user_id: str, *, by: Actor) -> None:
-    for payout in _pending(Payout.editor_id == user_id):
+    for payout in payouts.lock_all(Payout.editor_id == user_id, Payout.status == PayoutStatus.PENDING):
         _cancel(payout, None, by=by)
 
 
 def erase_unpaid_of(user_id: str) -> None:
     """A removed person's words, and how they wanted what they will never get. The books need neither."""
     theirs = (Payout.editor_id == user_id, Payout.status != PayoutStatus.PAID)
-    for key in db.session.execute(select(Payout.id).where(*theirs)).scalars().all():
+    for key in execute(select(Payout.id).where(*theirs)).scalars():
         rewrite_of("payout", key, _without_words)
-    db.session.execute(update(Payout).where(*theirs).values(note=None))
+    execute(update(payouts.table).where(*theirs).values(note=None))
     never = Payout.status.in_((PayoutStatus.REJECTED, PayoutStatus.CANCELLED))
-    db.session.execute(update(Payout).where(*theirs, never).values(payment_method=None))
+    execute(update(payouts.table).where(*theirs, never).values(payment_method=None))
 
 
 # -- rules -----------------------------------------------------------------------------------------------------------
@@ -144,32 +142,21 @@ def _without_words(data: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _pending(where: Any) -> Any:
-    found = (
-        select(Payout)
-        .where(where, Payout.status == PayoutStatus.PENDING)
-        .order_by(Payout.id)
-        .with_for_update(key_share=True)
-    )
-    return db.session.execute(found).scalars().all()
-
-
 def _cancel(payout: Payout, reason: str | None, *, by: Actor) -> None:
-    before = parsed(payouts.of(payout.id))
     payout.status, payout.reason, payout.live_task_id = PayoutStatus.CANCELLED, reason, None
-    _finish(payout, before, "payout.cancelled", by=by)
+    _finish(payout, "payout.cancelled", by=by)
 
 
 def _claim_task(payout: Payout) -> None:
     """The task must be its editor's own and approved; its one live payout is this one from here on."""
-    wanted = select(Task).where(Task.id == payout.task_id, Task.deleted_at.is_(None)).with_for_update(key_share=True)
-    task = db.session.execute(wanted).scalar_one_or_none()
+    wanted = select(Task.assigned_to, Task.approval_status).where(Task.id == payout.task_id, Task.deleted_at.is_(None))
+    task = execute(wanted.with_for_update(key_share=True)).one_or_none()
     if task is None or task.assigned_to != payout.editor_id:
         raise Invalid(errors={"taskId": ["Not a task of this editor."]})
     if task.approval_status != Approval.APPROVED:
         raise Conflict("The task is not approved yet.", code="task_not_approved", current=task.approval_status)
     # Sure, since the task is locked; the unique index stands behind it.
-    live = db.session.execute(select(Payout.status).where(Payout.live_task_id == task.id)).scalar()
+    live = execute(select(Payout.status).where(Payout.live_task_id == payout.task_id)).scalar()
     if live is not None:
         raise Conflict("There is a payout for this task already.", code="already_requested", current=live)
     payout.live_task_id = payout.task_id
@@ -203,15 +190,16 @@ def _decide(payout: Payout, changes: dict[str, Any], *, by: Actor) -> News:
     payout.status = status
     if status == PayoutStatus.PAID:
         payout.reference, payout.paid_at = changes["reference"], moment
-        db.session.add(
-            Payment(
-                payout_id=payout.id,
-                amount_minor=payout.amount_minor,
-                currency=payout.currency,
-                reference=changes["reference"],
-                paid_by=by.id,
-                paid_at=moment,
-            )
+        owe(
+            PAYMENTS,
+            {
+                "payout_id": payout.id,
+                "amount_minor": payout.amount_minor,
+                "currency": payout.currency,
+                "reference": changes["reference"],
+                "paid_by": by.id,
+                "paid_at": moment,
+            },
         )
     else:
         payout.decided_by, payout.decided_at = by.id, moment
@@ -224,15 +212,17 @@ def _not_now(payout: Payout, detail: str) -> Conflict:
     return Conflict(detail, code="illegal_move", current=payout.status)
 
 
-def _finish(payout: Payout, before: dict[str, Any], action: str, *, by: Actor) -> None:
+def _finish(payout: Payout, action: str, *, by: Actor) -> str:
     """Version, audit row and event of a change; one UPDATE, since a paid row takes no second one."""
+    before = shown(payout)
     payout.version += 1
     payout.updated_at = now()
-    db.session.flush()
-    after = parsed(payouts.of(payout.id))
+    body = payouts.save(payout)
+    after = parsed(body)
     note(action, "payout", payout.id, difference(before, after), by=by)
     data = {"payoutId": payout.id, "status": payout.status, "updates": changed(before, after)}
     record("payout_updated", data, about="payout", of=payout.id, audience=_audience(payout))
+    return body
 
 
 def _audience(payout: Payout) -> list[str]:

@@ -2,15 +2,14 @@
 
 from typing import Any
 
-from sqlalchemy import not_, select
+from sqlalchemy import not_
 
 from ..actor import Actor
 from ..audit.service import difference, note
 from ..clock import now
-from ..counters import advance
+from ..counters import TASK_NUMBER, take
 from ..errors import Conflict, Forbidden, Invalid
 from ..events.service import forget
-from ..extensions import db
 from ..fields import camelcase
 from ..notifications.models import Kind
 from ..notifications.service import News, managers, tell
@@ -18,7 +17,7 @@ from ..pagination import Listing, chosen
 from ..payouts import service as payouts
 from ..permissions import can_hand_in, is_manager
 from ..search import matches, searchable
-from ..shapes import Shape, changed, parsed
+from ..shapes import Shape, changed, is_changed, parsed, shown
 from ..transactions import record
 from ..users.service import check_sees_work_of, find_member
 from .models import Approval, Task, TaskStatus, number
@@ -65,23 +64,17 @@ def create(fields: dict[str, Any], *, by: Actor) -> str:
     task = Task(created_by=by.id, created_at=moment, updated_at=moment, status=TaskStatus.PENDING)
     task.approval_status = Approval.REVIEWING
     _apply(task, fields)
-    # Last of all: others wait for the counter until this transaction ends.
-    task.task_number = number(advance("task_number"))
+    # Last of all: where there are no sequences, others wait for the counter until this transaction ends.
+    task.task_number = number(take(TASK_NUMBER))
     task.search_text = _words(task)
-    db.session.add(task)
-    db.session.flush()
-    body = tasks.of(task.id)
-    shown = parsed(body)
-    given = {name: [None, value] for name, value in shown.items() if camelcase_sent(name, fields)}
+    body = tasks.insert(task)
+    made = parsed(body)
+    sent = {camelcase(name) for name in fields}
+    given = {name: [None, value] for name, value in made.items() if name in sent}
     note("task.created", "task", task.id, given, by=by)
-    record("task_created", {"task": shown}, about="task", of=task.id, audience=_audience(task))
-    tell([task.assigned_to], _news(task, f"Task {task.task_number} is yours", urgent=True))
+    record("task_created", {"task": made}, about="task", of=task.id, audience=_audience(task))
+    tell([task.assigned_to], _news(task, f"Task {task.task_number} is yours", urgent=True), first=True)
     return body
-
-
-def camelcase_sent(name: str, fields: dict[str, Any]) -> bool:
-    """Whether an answer's field was among those sent."""
-    return name in {camelcase(sent) for sent in fields}
 
 
 def edit(task: Task, changes: dict[str, Any], *, by: Actor) -> str:
@@ -97,16 +90,14 @@ def edit(task: Task, changes: dict[str, Any], *, by: Actor) -> str:
 
 
 def _change(task: Task, changes: dict[str, Any], *, by: Actor) -> str:
-    before = parsed(tasks.of(task.id))
+    before = shown(task)
     _apply(task, changes)
+    if not is_changed(task):
+        return tasks.save(task)
     task.search_text = _words(task)
-    db.session.flush()
-    if parsed(tasks.of(task.id)) == before:
-        return tasks.of(task.id)
     task.version += 1
     task.updated_at = now()
-    db.session.flush()
-    body = tasks.of(task.id)
+    body = tasks.save(task)
     after = parsed(body)
     note("task.updated", "task", task.id, difference(before, after), by=by)
     _tell_of_edit(task, before, after, by=by)
@@ -117,7 +108,7 @@ def remove(task: Task, *, by: Actor) -> None:
     """Hides the task for ever, and cancels a payout that still waits for it."""
     task.deleted_at = task.updated_at = now()
     task.version += 1
-    db.session.flush()
+    tasks.save(task)
     payouts.cancel_for_task(task.id, by=by)
     note("task.deleted", "task", task.id, by=by)
     forget("task", task.id)
@@ -127,8 +118,7 @@ def remove(task: Task, *, by: Actor) -> None:
 def unassign_all_of(user_id: str, *, by: Actor) -> None:
     """Hands back the open tasks of somebody who goes; completed ones stay theirs."""
     mine = (Task.assigned_to == user_id, Task.status != TaskStatus.COMPLETED, Task.deleted_at.is_(None))
-    found = select(Task).where(*mine).order_by(Task.id).with_for_update(key_share=True)
-    for task in db.session.execute(found).scalars().all():
+    for task in tasks.lock_all(*mine):
         _change(task, {"assigned_to": None}, by=by)
 
 
@@ -189,7 +179,7 @@ def _member(reference: str | None) -> str | None:
     member = find_member(reference)
     if member is None:
         raise Invalid(errors={"assignedTo": ["There is no such member."]})
-    return member.id
+    return member
 
 
 def _words(task: Task) -> str:

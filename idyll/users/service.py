@@ -2,7 +2,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, or_, select
 from sqlalchemy.exc import IntegrityError
 
 from ..actor import Actor
@@ -10,7 +10,8 @@ from ..audit.service import difference, note
 from ..clock import now
 from ..database import execute
 from ..errors import Conflict, Errors, Forbidden, NotFound
-from ..extensions import db
+from ..fields import folded
+from ..ids import is_id
 from ..notifications.models import Kind
 from ..notifications.service import News, tell
 from ..pagination import Listing
@@ -25,7 +26,7 @@ from ..permissions import (
     is_self,
 )
 from ..search import matches
-from ..shapes import Shape, changed, parsed, per_viewer
+from ..shapes import Shape, changed, parsed, per_viewer, shown
 from ..transactions import record
 from .models import FORMER_MEMBER, User
 from .roles import Role, Status, Theme
@@ -35,6 +36,8 @@ people = Shape(UserOut, User)
 lock = people.lock
 briefs = Shape(UserBrief, User)
 
+_named = or_(User.id == bindparam("id"), User.email == bindparam("key"), User.username_key == bindparam("key"))
+MEMBER = select(User.id).where(_named, User.approved(), User.there()).with_for_update(read=True)
 # The column as SQLite, PostgreSQL and MariaDB name it when its value is not unique.
 UNIQUE = re.compile(r"(?:failed: users\.|constraint \"uq_users_|for key 'uq_users_)(email|username_key)\b")
 TAKEN = "It is taken."
@@ -65,16 +68,16 @@ def briefs_of(keys: Sequence[str]) -> list[str]:
     return list(execute(select(briefs.body).where(User.id.in_(keys)).order_by(User.id)).scalars())
 
 
-def find_member(reference: str) -> User | None:
-    """The member whom an id, e-mail or username names; nobody removes them before this transaction ends."""
-    named = select(User).where(User.named([reference]), User.approved(), User.there()).with_for_update(read=True)
-    return db.session.execute(named.execution_options(populate_existing=True)).scalar_one_or_none()
+def find_member(reference: str) -> str | None:
+    """The id of the member whom an id, e-mail or username names; nobody removes them before this transaction ends."""
+    key = folded(reference)
+    found: str | None = execute(MEMBER, {"id": key if is_id(key) else None, "key": key}).scalar_one_or_none()
+    return found
 
 
 def find_by_email(email: str | None) -> User | None:
     """Whoever holds an e-mail, locked."""
-    found = select(User).where(User.email == email, User.there()).with_for_update(key_share=True)
-    return db.session.execute(found).scalar_one_or_none()
+    return next(iter(people.lock_all(User.email == email, User.there())), None)
 
 
 def make(fields: dict[str, Any], *, status: Status, password_hash: str | None) -> User:
@@ -84,14 +87,13 @@ def make(fields: dict[str, Any], *, status: Status, password_hash: str | None) -
     user.theme = user.theme or Theme.DARK
     user.username_key = user.username.lower() if user.username else None
     user.index_words()
-    db.session.add(user)
-    _flush_unique()
+    _write_unique(people.insert, user)
     return user
 
 
-def _flush_unique() -> None:
+def _write_unique(write: Callable[[User], str], user: User) -> None:
     try:
-        db.session.flush()
+        write(user)
     except IntegrityError as error:
         # The value stands in the message too, and a value may hold any of these words.
         taken = UNIQUE.search(str(error.orig))
@@ -111,9 +113,9 @@ def create(fields: dict[str, Any], password_hash: str | None, *, by: Actor) -> U
     if not can_grant_role(by, fields["role"]):
         raise Forbidden(errors={"role": ["Only the owner may grant it."]})
     user = make(fields, status=Status.APPROVED, password_hash=password_hash)
-    shown = parsed(people.of(user.id))
-    note("user.created", "user", user.id, {name: [None, shown[name]] for name in ("email", "role")}, by=by)
-    record("user_created", {"user": shown}, about="user", of=user.id, audience=["managers"])
+    made = parsed(people.of(user.id))
+    note("user.created", "user", user.id, {name: [None, made[name]] for name in ("email", "role")}, by=by)
+    record("user_created", {"user": made}, about="user", of=user.id, audience=["managers"])
     return user
 
 
@@ -133,7 +135,7 @@ def edit(user: User, changes: dict[str, Any], password_hash: str | None, *, by: 
         errors["role"] = ["Only the owner may grant it."]
     if errors:
         raise Forbidden(errors=errors)
-    before = parsed(people.of(user.id))
+    before = shown(user)
     for name in changes.keys() - {"password", "current_password", "status"}:
         setattr(user, name, changes[name])
     if "username" in changes:
@@ -141,7 +143,7 @@ def edit(user: User, changes: dict[str, Any], password_hash: str | None, *, by: 
     if password_hash:
         user.password_hash = password_hash
     user.index_words()
-    _flush_unique()
+    _write_unique(people.save, user)
     tell_of_changes(user, before, by=by, password_changed=bool(password_hash))
     if role and role != before["role"]:
         news = News(Kind.USER, "Your role has changed", f"You are {role} now.", "user", user.id)
@@ -150,16 +152,14 @@ def edit(user: User, changes: dict[str, Any], password_hash: str | None, *, by: 
 
 def tell_of_changes(user: User, before: dict[str, Any], *, by: Actor, password_changed: bool = False) -> None:
     """The audit row and the event of a changed profile; neither if nothing changed."""
-    db.session.flush()
-    difference_ = difference(before, parsed(people.of(user.id)))
+    difference_ = difference(before, parsed(people.save(user)))
     if password_changed:
         difference_["password"] = [None, None]
     if not difference_:
         return
     user.updated_at = now()
-    db.session.flush()
+    updates = changed(before, parsed(people.save(user)))
     note("user.updated", "user", user.id, difference_, by=by)
-    updates = changed(before, parsed(people.of(user.id)))
     data = {"userId": user.id, "updates": updates}
     record("user_updated", data, about="user", of=user.id, audience=[f"user:{user.id}", "managers"])
 
@@ -175,7 +175,7 @@ def guard_owners(user_id: str, *, by: Actor) -> None:
     Raises `Conflict` when nobody would be left, and `Forbidden` when the actor was demoted meanwhile.
     """
     owning = select(User.id).where(User.role == Role.OWNER, User.status == Status.APPROVED, User.there())
-    owners = set(db.session.execute(owning.order_by(User.id).with_for_update(key_share=True)).scalars())
+    owners = set(execute(owning.order_by(User.id).with_for_update(key_share=True)).scalars())
     if user_id in owners and len(owners) == 1:
         raise Conflict(
             "The last owner can be neither demoted nor removed.", code="last_owner", current=Role.OWNER.value
@@ -213,7 +213,7 @@ def erase(user: User) -> None:
     user.display_name = FORMER_MEMBER
     user.status, user.search_name, user.search_text = Status.REJECTED, "", ""
     user.removed_at = user.updated_at = now()
-    db.session.flush()
+    people.save(user)
 
 
 def known(user_id: str) -> bool:

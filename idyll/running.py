@@ -1,28 +1,35 @@
-"""How a SELECT is run outside of transactions: SQLAlchemy compiles it, once, and the driver runs it.
+"""How a statement is run: SQLAlchemy compiles it, once, and the driver runs it.
 
-Nine requests of ten only read, and of a short read most of the time went into SQLAlchemy's execution context and
-result, which do for every row and parameter what is settled once the statement is compiled (docs/adr/009).
+Of a short statement most of the time went into SQLAlchemy's execution context and result, which do for every row and
+parameter what is settled once the statement is compiled (docs/adr/009).
 """
 
+import re
 from collections import namedtuple
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Executable, Select
+from sqlalchemy import Executable
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import MultipleResultsFound, NoResultFound
 
 Processor = Callable[[Any], Any]
 SAID = "said"
+# One row of an INSERT: what stands in its parentheses are placeholders, none of which holds any.
+VALUES = re.compile(r"(?<= VALUES )\(((?:%\(\w+\)s(?:::\w+)?|%s|\?|, )+)\)")
+# The plans of statements that are always the same, found by their identity.
+_fixed: dict[tuple[int, str, tuple[str, ...]], tuple[Any, "Plan", Any, Any]] = {}
+NAMED = re.compile(r"%\((\w+)\)s")
 
 
 class Rows:
     """What was found, all of it; the words are those of SQLAlchemy's own `Result`."""
 
-    __slots__ = ("_rows",)
+    __slots__ = ("_rows", "rowcount")
 
-    def __init__(self, rows: list[Any]) -> None:
+    def __init__(self, rows: list[Any], rowcount: int = -1) -> None:
         self._rows = rows
+        self.rowcount = rowcount
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self._rows)
@@ -65,6 +72,8 @@ class Plan:
         self.compiled = compiled
         self.text = compiled.string
         self.positions = compiled.positiontup
+        self.defaults = [(column.key, column.default) for column in compiled.insert_prefetch]
+        self.repeated: dict[int, str] = {}
         # Lists in an IN are written into the text at each run.
         self.expands = bool(compiled.literal_execute_params or compiled.post_compile_params)
         self.binders: dict[str, Processor] = dict(compiled._bind_processors)
@@ -82,6 +91,8 @@ class Plan:
 
     def bound(self, given: Any, extracted: Any, collected: Any) -> tuple[str, Any]:
         """The text to run and its parameters, as the driver wants them."""
+        for name, default in self.defaults:
+            given = {name: default.arg(None) if default.is_callable else default.arg, **given}
         made = self.compiled.construct_params(
             given, extracted_parameters=extracted, escape_names=False, _collected_params=collected
         )
@@ -99,6 +110,17 @@ class Plan:
                 made[name] = binder(made[name])
         return text, made if positions is None else tuple([made[name] for name in positions])
 
+    def bound_rows(self, rows: Sequence[Mapping[str, Any]], extracted: Any, collected: Any) -> tuple[str, Any]:
+        """The same for many rows of one INSERT."""
+        bound = [self.bound(row, extracted, collected)[1] for row in rows]
+        text = self.repeated.get(len(rows))
+        if text is None:
+            text = self.repeated[len(rows)] = VALUES.sub(lambda found: _repeat(found[0], len(rows)), self.text)
+        if self.positions is not None:
+            return text, tuple([value for values in bound for value in values])
+        each = {f"{name}__{i}": value for i, values in enumerate(bound) for name, value in values.items()}
+        return text, bound[0] | each  # what RETURNING asks for is there once
+
     def shaped(self, found: Iterable[Any]) -> list[Any]:
         if self.guarded:
             found = [values[:-1] for values in found]
@@ -113,18 +135,31 @@ class Plan:
         return rows
 
 
-def is_plain(statement: Any) -> bool:
-    """Whether it asks for columns alone, and so needs nobody to make entities of its rows."""
-    return isinstance(statement, Select) and all(isinstance(c, ColumnElement) for c in statement._raw_columns)
+def _repeat(values: str, times: int) -> str:
+    return ", ".join([NAMED.sub(rf"%(\1__{i})s", values) for i in range(times)])
 
 
 def planned(statement: Executable, given: Any, dialect: Dialect, compiled_cache: Any) -> tuple[Plan, str, Any]:
     """The plan of a statement, made when its like is first seen, and this run's text and parameters."""
+    if given is None:
+        plan, extracted, collected = _plan(statement, (), dialect, compiled_cache)
+        return plan, *plan.bound(None, extracted, collected)
+    many = isinstance(given, list)
+    keys = tuple(given[0] if many else given)
+    known = _fixed.get((id(statement), dialect.name, keys))
+    if known is None:
+        # Kept beside it, so that nothing else can have its identity.
+        known = statement, *_plan(statement, keys, dialect, compiled_cache)
+        _fixed[id(statement), dialect.name, keys] = known
+    _, plan, extracted, collected = known
+    return plan, *(plan.bound_rows if many else plan.bound)(given, extracted, collected)
+
+
+def _plan(statement: Executable, keys: Sequence[str], dialect: Dialect, compiled_cache: Any) -> tuple[Plan, Any, Any]:
     compiled, extracted, collected, _ = statement._compile_w_cache(
-        dialect, compiled_cache=compiled_cache, column_keys=[]
+        dialect, compiled_cache=compiled_cache, column_keys=list(keys)
     )
     plan: Plan | None = compiled.__dict__.get("plan")
     if plan is None:
         plan = compiled.__dict__["plan"] = Plan(compiled, dialect)
-    text, parameters = plan.bound(given, extracted, collected)
-    return plan, text, parameters
+    return plan, extracted, collected
