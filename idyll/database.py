@@ -51,18 +51,19 @@ def execute(statement: Executable, parameters: Any = None) -> Rows:
 
     What is always the same is passed with `parameters` for its `bindparam`s, and is then compiled and guarded once.
     """
+    fixed = parameters is not None
     if in_transaction():
-        return _run(statement, parameters, g.held)
+        return _run(statement, parameters, fixed, g.held)
     if guess.can_guard(statement):
         known = g.guess
-        statement = guess.guarded(statement, fixed=parameters is not None)
+        statement = guess.guarded(statement, fixed)
         parameters = (parameters or {}) | known.parameters
-    return _run(statement, parameters, reader())
+    return _run(statement, parameters, fixed, reader())
 
 
-def _run(statement: Executable, parameters: Any, connection: PoolProxiedConnection) -> Rows:
+def _run(statement: Executable, parameters: Any, fixed: bool, connection: PoolProxiedConnection) -> Rows:
     engine = db.engine
-    plan, text, bound = planned(statement, parameters, engine.dialect, engine._compiled_cache)
+    plan, text, bound = planned(statement, parameters, engine.dialect, engine._compiled_cache, fixed=fixed)
     if asked.receivers:
         asked.send(engine, statement=text, parameters=bound)
     cursor: Any = connection.cursor()

@@ -139,11 +139,16 @@ def _repeat(values: str, times: int) -> str:
     return ", ".join([NAMED.sub(rf"%(\1__{i})s", values) for i in range(times)])
 
 
-def planned(statement: Executable, given: Any, dialect: Dialect, compiled_cache: Any) -> tuple[Plan, str, Any]:
-    """The plan of a statement, made when its like is first seen, and this run's text and parameters."""
-    if given is None:
-        plan, extracted, collected = _plan(statement, (), dialect, compiled_cache)
-        return plan, *plan.bound(None, extracted, collected)
+def planned(
+    statement: Executable, given: Any, dialect: Dialect, compiled_cache: Any, *, fixed: bool
+) -> tuple[Plan, str, Any]:
+    """The plan of a statement, made when its like is first seen, and this run's text and parameters.
+
+    `fixed` ones are kept for ever: no statement that is made for one request may be among them.
+    """
+    if not fixed:
+        plan, extracted, collected = _plan(statement, given or (), dialect, compiled_cache)
+        return plan, *plan.bound(given, extracted, collected)
     many = isinstance(given, list)
     keys = tuple(given[0] if many else given)
     known = _fixed.get((id(statement), dialect.name, keys))

@@ -14,6 +14,7 @@ from idyll import idempotency
 from idyll.clock import now
 from idyll.extensions import db
 from idyll.idempotency import StoredAnswer
+from idyll.tasks import service as tasks_service
 from idyll.tasks.models import Task
 from idyll.users.models import User
 
@@ -131,7 +132,7 @@ def test_401_429_and_5xx_are_not_stored(api, app, owner, monkeypatch):
         raise RuntimeError
 
     with monkeypatch.context() as meanwhile:
-        meanwhile.setattr("idyll.tasks.service.tell", breaks)
+        meanwhile.setattr(tasks_service, "tell", breaks)
         assert api.post("/api/tasks", owner, TASK, headers=key()).status_code == 500
         assert stored(app) == []
     assert api.post("/api/tasks", owner, TASK, headers=key()).status_code == 201
