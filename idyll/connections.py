@@ -102,9 +102,16 @@ def _begin_on_postgresql(connection: Any) -> None:
     connection.autocommit = False  # its own BEGIN then goes before the first statement
 
 
+def _roll_back_on_postgresql(connection: Any) -> None:
+    if connection.autocommit:  # the driver then knows of no transaction
+        connection.cursor().execute("ROLLBACK")
+    else:
+        connection.rollback()
+
+
 def _rest_on_postgresql(connection: Any) -> None:
     if connection.info.transaction_status != TRANSACTION_STATUS_IDLE:
-        connection.rollback()
+        _roll_back_on_postgresql(connection)
 
 
 def _ready_on_postgresql(connection: Any) -> None:
@@ -147,4 +154,9 @@ REST: dict[str, Callable[[Any], None]] = {
     "postgresql": _rest_on_postgresql,
     "mysql": _rest_on_mysql,
     "sqlite": _rest_on_sqlite,
+}
+ROLL_BACK: dict[str, Callable[[Any], None]] = {
+    "postgresql": _roll_back_on_postgresql,
+    "mysql": lambda connection: connection.rollback(),
+    "sqlite": lambda connection: connection.rollback(),
 }

@@ -21,12 +21,12 @@ class Counter(Model):
 
 
 _TABLE = Counter.__table__
-_ADVANCE = (
+ADVANCE = (
     update(_TABLE)
     .where(_TABLE.c.name == bindparam("counter"))
     .values(value=_TABLE.c.value + bindparam("step", type_=BigInteger()))
 )
-_ADVANCE_AND_TELL = _ADVANCE.returning(_TABLE.c.value)
+_ADVANCE_AND_TELL = ADVANCE.returning(_TABLE.c.value)
 
 
 def take(name: str) -> int:
@@ -44,7 +44,7 @@ def advance(name: str, by: int = 1, *, at_least: int = 0) -> int:
     step = {"counter": name, "step": by}
     if not at_least and db.engine.dialect.update_returning:
         return int(execute(_ADVANCE_AND_TELL, step).scalar_one())
-    execute(_ADVANCE, step)
+    execute(ADVANCE, step)
     if at_least:
         execute(update(_TABLE).where(_TABLE.c.name == name, _TABLE.c.value < at_least).values(value=at_least))
     return int(execute(select(Counter.value).where(Counter.name == name)).scalar_one())

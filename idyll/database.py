@@ -2,19 +2,22 @@
 
 import logging
 import threading
+from collections.abc import Sequence
+from itertools import count
 from typing import Any
 
 from blinker import Signal
 from flask import Flask, current_app, g
-from sqlalchemy import Engine, Executable, create_engine
+from sqlalchemy import Engine, Executable, Select, create_engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import PoolProxiedConnection
 
 from . import guess
 from .concurrency import patient_postgres
-from .connections import BEGIN, kind, prepare
+from .connections import BEGIN, ROLL_BACK, kind, prepare
 from .extensions import db
-from .running import Rows, planned
+from .hosts import statements_last
+from .running import Fixed, Plan, Rows, fixed, planned
 
 log = logging.getLogger(__name__)
 # Sent for each statement, before it runs and after it.
@@ -29,6 +32,7 @@ def init_app(app: Flask) -> None:
     patient_postgres()
     with app.app_context():
         prepare(db.engine)
+        app.extensions["prepares"] = statements_last(db.engine.url)
     app.teardown_appcontext(lambda _: release())
 
 
@@ -49,26 +53,58 @@ def read_apart(engine: Engine) -> None:
 def execute(statement: Executable, parameters: Any = None) -> Rows:
     """Runs a statement on tables and columns: in the open transaction if there is one, else in autocommit.
 
-    What is always the same is passed with `parameters` for its `bindparam`s, and is then compiled and guarded once.
+    What is always the same is passed with `parameters` for its `bindparam`s; it is then compiled and guarded once, and
+    on PostgreSQL prepared. Never pass them with a statement that is made for one request: it would be kept for ever.
     """
-    fixed = parameters is not None
-    if in_transaction():
-        return _run(statement, parameters, fixed, g.held)
-    if guess.can_guard(statement):
-        known = g.guess
-        statement = guess.guarded(statement, fixed)
-        parameters = (parameters or {}) | known.parameters
-    return _run(statement, parameters, fixed, reader())
+    kept = parameters is not None
+    if isinstance(parameters, list) and len(parameters) == 1:
+        [parameters] = parameters
+    if "guess" in g:
+        if isinstance(statement, Select):
+            known = g.guess
+            statement = guess.guarded(statement, kept)
+            parameters = (parameters or {}) | known.parameters
+        elif in_transaction():
+            _make_sure(g.pop("guess"))
+    run = _run_prepared if kept and _prepares() else _run
+    return run(statement, parameters, kept, g.held if in_transaction() else reader())
 
 
-def _run(statement: Executable, parameters: Any, fixed: bool, connection: PoolProxiedConnection) -> Rows:
+def _make_sure(known: guess.Guess) -> None:
+    """Rights of now, before anything is written. Raises `Misjudged`."""
+    if execute(known.ask, known.parameters).scalar() != known.said:
+        raise guess.Misjudged
+
+
+def _run(statement: Executable, parameters: Any, kept: bool, connection: PoolProxiedConnection) -> Rows:
     engine = db.engine
-    plan, text, bound = planned(statement, parameters, engine.dialect, engine._compiled_cache, fixed=fixed)
+    if not kept:
+        plan, text, values = planned(statement, parameters, engine.dialect, engine._compiled_cache)
+        return _answer(plan, text, values, text, connection)
+    found = fixed(statement, parameters, engine.dialect)
+    text, values = found.run(parameters)
+    return _answer(found, text, values, text, connection)
+
+
+def _run_prepared(statement: Executable, parameters: Any, _: bool, connection: PoolProxiedConnection) -> Rows:
+    plan = fixed(statement, parameters, db.engine.dialect)
+    text, values = plan.run(parameters)
+    try:
+        return _answer(plan, text, values, _by_name(plan, text, parameters, connection), connection)
+    except DBAPIError as error:
+        if not _is_unprepared(error, connection) or in_transaction():
+            raise
+    return _run(statement, parameters, True, reader())
+
+
+def _answer(plan: Plan, text: str, values: Any, sent: str, connection: PoolProxiedConnection) -> Rows:
+    """What the database says to `sent`, which stands for `text`."""
+    engine = db.engine
     if asked.receivers:
-        asked.send(engine, statement=text, parameters=bound)
+        asked.send(engine, statement=text, parameters=values)
     cursor: Any = connection.cursor()
     try:
-        cursor.execute(text, bound)
+        cursor.execute(g.pop("first", "") + sent, values)
         found = cursor.fetchall() if cursor.description else []
     except BaseException as error:
         _give_up(connection, error)
@@ -94,6 +130,41 @@ def _give_up(connection: PoolProxiedConnection, error: BaseException) -> None:
     if g.get("reader") is connection:
         release()
     raise _wrapped(error, lost=lost) from error
+
+
+# -- prepared statements, on PostgreSQL ----------------------------------------------------------------------------
+
+# A pooler between us handed the connection's statements to somebody else: 26000 not there, 42P05 there already.
+UNPREPARED = frozenset(("26000", "42P05"))
+_names = count(1)
+
+
+def _prepares() -> bool:
+    return bool(current_app.extensions["prepares"])
+
+
+def _by_name(plan: Fixed, text: str, parameters: Any, connection: PoolProxiedConnection) -> str:
+    """`EXECUTE`, and before it `PREPARE` where this connection sees the statement for the first time."""
+    if plan.expands:
+        return text
+    prepared = plan.prepare(len(parameters) if isinstance(parameters, list) else 1)
+    names = connection.info.setdefault("names", {})
+    name = names.get(prepared)
+    if name is not None:
+        return f"EXECUTE {name}{prepared.arguments}"
+    name = names[prepared] = f"idyll_{next(_names)}"
+    return f"PREPARE {name}{prepared.types} AS {prepared.text}; EXECUTE {name}{prepared.arguments}"
+
+
+def _is_unprepared(error: DBAPIError, connection: PoolProxiedConnection) -> bool:
+    if connection.is_valid:
+        # Nobody knows how far it came. The next names are new ones.
+        connection.info.pop("names", None)
+    if getattr(error.orig, "pgcode", None) not in UNPREPARED:
+        return False
+    log.warning("prepared statements do not last here: a pooler in transaction mode? they are not used any more")
+    current_app.extensions["prepares"] = False
+    return True
 
 
 def _wrapped(error: Exception, *, lost: bool) -> BaseException:
@@ -133,30 +204,63 @@ def in_transaction() -> bool:
 
 def begin() -> None:
     """From here on `execute` runs inside of a transaction, by a connection of its own."""
-    connection = _lent(db.engine)
-    try:
-        BEGIN[kind(db.engine)](connection.dbapi_connection)
-    except BaseException as error:
-        _give_up(connection, error)
-        raise
+    engine = db.engine
+    connection = _lent(engine)
+    if engine.dialect.name == "postgresql":
+        g.first = "BEGIN; "  # goes along with the first statement
+    else:
+        try:
+            BEGIN[kind(engine)](connection.dbapi_connection)
+        except BaseException as error:
+            _give_up(connection, error)
+            raise
     g.held = connection
 
 
-def commit() -> None:
-    try:
-        g.held.commit()
-    except BaseException as error:
-        _give_up(g.held, error)
-        raise
+def commit(owed: Sequence[tuple[Executable, Any]]) -> None:
+    """Runs what is owed and commits, all in one trip where the database takes it so."""
+    if owed and "guess" in g:
+        _make_sure(g.pop("guess"))
+    if db.engine.dialect.name == "postgresql":
+        _commit_at_once(owed, g.held)
+    else:
+        for statement, parameters in owed:
+            execute(statement, parameters)
+        try:
+            g.held.commit()
+        except BaseException as error:
+            _give_up(g.held, error)
+            raise
     g.pop("held").close()
+
+
+def _commit_at_once(owed: Sequence[tuple[Executable, Any]], connection: PoolProxiedConnection) -> None:
+    engine, cursor, prepares, parts = db.engine, connection.cursor(), _prepares(), []
+    for statement, parameters in owed:
+        plan = fixed(statement, parameters, engine.dialect)
+        text, values = plan.run(parameters)
+        if asked.receivers:
+            asked.send(engine, statement=text, parameters=values)
+        sent = _by_name(plan, text, parameters, connection) if prepares else text
+        parts.append(cursor.mogrify(sent, values))
+    if (first := g.pop("first", "")) and not parts:
+        return  # nothing was begun
+    try:
+        cursor.execute(first.encode() + b"; ".join([*parts, b"COMMIT"]))
+        done = cursor.statusmessage
+    except BaseException as error:
+        _give_up(connection, error)
+        raise
+    if done != "COMMIT":
+        raise RuntimeError("A statement failed and nobody said so: the transaction was rolled back.")
 
 
 def roll_back() -> None:
     """Whatever the state that the connection is in: what can't be rolled back is thrown away."""
-    connection = g.pop("held")
+    connection, first = g.pop("held"), g.pop("first", None)
     try:
-        if connection.is_valid:
-            connection.rollback()
+        if connection.is_valid and first is None:
+            ROLL_BACK[kind(db.engine)](connection.dbapi_connection)
     except db.engine.dialect.loaded_dbapi.Error:
         connection.invalidate()
     connection.close()

@@ -19,7 +19,7 @@ Errors = dict[str, list[str]]
 RETRY_SECONDS = 2
 MAX_FAULTS = 50  # shown of one request
 # The driver's codes for "try again": deadlocks, waited too long for a lock, statement cancelled, too many connections.
-BUSY_CODES = {"40001", "40P01", "55P03", "57014", "53300", 1205, 1213, 1040}
+BUSY_CODES = {"40001", "40P01", "55P03", "57014", "53300", "26000", "42P05", 1205, 1213, 1040}
 
 
 class Problem(Exception):

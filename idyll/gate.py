@@ -57,8 +57,7 @@ class Gate:
         return self.view(*args, **kwargs)
 
     def signed_in(self, *args: Any, **kwargs: Any) -> Any:
-        reads = request.method in ("GET", "HEAD")
-        g.user = presume(request) if reads else authenticate(request)
+        g.user = presume(request)
         spend("user", current_app.config["RATE_LIMIT_PER_MINUTE"], g.user.id or "")
         with suppress(Misjudged):
             try:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from flask import g
-from sqlalchemy import Select
 
 MAX_KEPT = 20_000
 
@@ -24,7 +23,8 @@ class Guess:
     """Who asks, as far as is known, until a statement of theirs confirms it."""
 
     said: str  # what the row said last
-    column: Any  # what it says now, as one more column for a SELECT
+    ask: Any  # a SELECT of what it says now
+    column: Any  # the same, as one more column for another SELECT
     parameters: dict[str, str]
 
 
@@ -56,10 +56,6 @@ def guarded(statement: Any, fixed: bool) -> Any:
     if known is None:
         known = _guarded[id(statement)] = (statement, statement.add_columns(guess.column))
     return known[1]
-
-
-def can_guard(statement: Any) -> bool:
-    return isinstance(statement, Select) and "guess" in g
 
 
 def confirm(said: Any) -> None:

@@ -58,6 +58,15 @@ def _ca_file() -> str:
     return ssl.get_default_verify_paths().cafile or certifi.where()
 
 
+TRANSACTION_MODE = 6543  # Supabase's pooler
+
+
+def statements_last(url: URL) -> bool:
+    """Whether a connection keeps what is prepared on it: not one that a pooler lends for a transaction at a time."""
+    pooled = url.port == TRANSACTION_MODE or "-pooler." in (url.host or "")  # Supabase's, and Neon's
+    return url.get_backend_name() == "postgresql" and not pooled
+
+
 def engine_options(url: URL) -> dict[str, Any]:
     """Pool and connection options. A request waits 5 s for a connection, then it is a 503, not a router's time-out."""
     if url.get_backend_name() == "sqlite":
@@ -79,7 +88,7 @@ def engine_options(url: URL) -> dict[str, Any]:
         "pool_recycle": 280,  # Neon suspends after 300 s without queries
     }
     if url.get_backend_name() == "postgresql":
-        if url.port == 6543:  # noqa: PLR2004 - Supabase's transaction mode: the pooler pools, so must not we
+        if url.port == TRANSACTION_MODE:  # the pooler pools, so must not we
             options = {"poolclass": NullPool, "hide_parameters": True, "pool_reset_on_return": None}
         options["connect_args"] = {
             "connect_timeout": 5,

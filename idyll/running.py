@@ -7,6 +7,7 @@ parameter what is settled once the statement is compiled (docs/adr/009).
 import re
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Executable
@@ -17,8 +18,6 @@ Processor = Callable[[Any], Any]
 SAID = "said"
 # One row of an INSERT: what stands in its parentheses are placeholders, none of which holds any.
 VALUES = re.compile(r"(?<= VALUES )\(((?:%\(\w+\)s(?:::\w+)?|%s|\?|, )+)\)")
-# The plans of statements that are always the same, found by their identity.
-_fixed: dict[tuple[int, str, tuple[str, ...]], tuple[Any, "Plan", Any, Any]] = {}
 NAMED = re.compile(r"%\((\w+)\)s")
 
 
@@ -72,8 +71,6 @@ class Plan:
         self.compiled = compiled
         self.text = compiled.string
         self.positions = compiled.positiontup
-        self.defaults = [(column.key, column.default) for column in compiled.insert_prefetch]
-        self.repeated: dict[int, str] = {}
         # Lists in an IN are written into the text at each run.
         self.expands = bool(compiled.literal_execute_params or compiled.post_compile_params)
         self.binders: dict[str, Processor] = dict(compiled._bind_processors)
@@ -91,8 +88,6 @@ class Plan:
 
     def bound(self, given: Any, extracted: Any, collected: Any) -> tuple[str, Any]:
         """The text to run and its parameters, as the driver wants them."""
-        for name, default in self.defaults:
-            given = {name: default.arg(None) if default.is_callable else default.arg, **given}
         made = self.compiled.construct_params(
             given, extracted_parameters=extracted, escape_names=False, _collected_params=collected
         )
@@ -110,17 +105,6 @@ class Plan:
                 made[name] = binder(made[name])
         return text, made if positions is None else tuple([made[name] for name in positions])
 
-    def bound_rows(self, rows: Sequence[Mapping[str, Any]], extracted: Any, collected: Any) -> tuple[str, Any]:
-        """The same for many rows of one INSERT."""
-        bound = [self.bound(row, extracted, collected)[1] for row in rows]
-        text = self.repeated.get(len(rows))
-        if text is None:
-            text = self.repeated[len(rows)] = VALUES.sub(lambda found: _repeat(found[0], len(rows)), self.text)
-        if self.positions is not None:
-            return text, tuple([value for values in bound for value in values])
-        each = {f"{name}__{i}": value for i, values in enumerate(bound) for name, value in values.items()}
-        return text, bound[0] | each  # what RETURNING asks for is there once
-
     def shaped(self, found: Iterable[Any]) -> list[Any]:
         if self.guarded:
             found = [values[:-1] for values in found]
@@ -135,36 +119,113 @@ class Plan:
         return rows
 
 
-def _repeat(values: str, times: int) -> str:
-    return ", ".join([NAMED.sub(rf"%(\1__{i})s", values) for i in range(times)])
+class Fixed(Plan):
+    """The plan of a statement that is always the same: what can be settled once is settled here."""
+
+    def __init__(self, statement: Executable, keys: Sequence[str], dialect: Dialect) -> None:
+        compiled: Any = statement._compile_w_cache(dialect, compiled_cache=None, column_keys=list(keys))[0]
+        super().__init__(compiled, dialect)
+        self.statement = statement  # kept, so that nothing else can have its identity
+        self.constant: dict[str, Any] = {}
+        self.given: list[tuple[str, str, Processor | None]] = []
+        self.made: list[tuple[str, Callable[[], Any], Processor | None]] = []
+        defaults = {column.key: column.default for column in compiled.insert_prefetch}
+        for bind, name in compiled.bind_names.items():
+            binder, default = self.binders.get(name), defaults.get(bind.key)
+            if bind.key in keys:
+                self.given.append((name, bind.key, binder))
+            elif default is not None and default.is_callable:
+                self.made.append((name, partial(default.arg, None), binder))
+            elif bind.callable is not None:
+                self.made.append((name, bind.callable, binder))
+            else:
+                value = bind.value if default is None else default.arg
+                self.constant[name] = binder(value) if binder else value
+        self.texts = {1: self.text}
+        self.prepared: dict[int, Prepared] = {}
+        compile_type = dialect.type_compiler_instance.process
+        self.types = {
+            name: "unknown" if bind.type._isnull else compile_type(bind.type)
+            for bind, name in compiled.bind_names.items()
+        }
+
+    def values(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """What changes from run to run."""
+        values = {name: binder(given[key]) if binder else given[key] for name, key, binder in self.given}
+        for name, make, binder in self.made:
+            values[name] = binder(make()) if binder else make()
+        return values
+
+    def run(self, given: Any) -> tuple[str, Any]:
+        """The text to run and its parameters, of one row or of many rows of one INSERT."""
+        if self.expands:
+            return self.bound(given, None, None)
+        if isinstance(given, dict):
+            values = self.constant | self.values(given)
+            return self.text, values if self.positions is None else tuple([values[name] for name in self.positions])
+        rows, text = [self.values(row) for row in given], self.text_of(len(given))
+        if self.positions is not None:
+            filled = [self.constant | row for row in rows]
+            return text, tuple([row[name] for row in filled for name in self.positions])
+        return text, self.constant | numbered(rows)
+
+    def text_of(self, rows: int) -> str:
+        if rows not in self.texts:
+            self.texts[rows] = VALUES.sub(lambda found: self._repeated(found[0], rows), self.text)
+        return self.texts[rows]
+
+    def _repeated(self, values: str, times: int) -> str:
+        def one(i: int) -> str:
+            numbered: str = NAMED.sub(lambda m: m[0] if m[1] in self.constant else f"%({m[1]}__{i})s", values)
+            return numbered
+
+        return ", ".join([one(i) for i in range(times)])
+
+    def prepare(self, rows: int) -> "Prepared":
+        """The same to be parsed and planned once a connection, by PostgreSQL."""
+        if rows not in self.prepared:
+            self.prepared[rows] = Prepared(self, rows)
+        return self.prepared[rows]
 
 
-def planned(
-    statement: Executable, given: Any, dialect: Dialect, compiled_cache: Any, *, fixed: bool
-) -> tuple[Plan, str, Any]:
-    """The plan of a statement, made when its like is first seen, and this run's text and parameters.
+class Prepared:
+    """`PREPARE` and `EXECUTE` of a fixed statement; constants stand in its text, so that PostgreSQL plans with them."""
 
-    `fixed` ones are kept for ever: no statement that is made for one request may be among them.
-    """
-    if not fixed:
-        plan, extracted, collected = _plan(statement, given or (), dialect, compiled_cache)
-        return plan, *plan.bound(given, extracted, collected)
-    many = isinstance(given, list)
-    keys = tuple(given[0] if many else given)
+    def __init__(self, plan: Fixed, rows: int) -> None:
+        text = plan.text_of(rows)
+        names = list(dict.fromkeys(name for name in NAMED.findall(text) if name not in plan.constant))
+        places = {name: f"${i + 1}" for i, name in enumerate(names)}
+        types = ", ".join([plan.types[name.partition("__")[0] if name not in plan.types else name] for name in names])
+        self.constant = plan.constant
+        self.text = NAMED.sub(lambda found: places.get(found[1], found[0]), text)
+        self.types = f"({types})" if names else ""
+        self.arguments = f"({', '.join(f'%({name})s' for name in names)})" if names else ""
+
+
+def numbered(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The values of many rows, each by a name of its own."""
+    return {f"{name}__{i}": value for i, row in enumerate(rows) for name, value in row.items()}
+
+
+# Found by the identity of their statement.
+_fixed: dict[tuple[int, str, tuple[str, ...]], Fixed] = {}
+
+
+def fixed(statement: Executable, given: Any, dialect: Dialect) -> Fixed:
+    """The plan of a statement that is kept for ever: none that is made for one request may be among them."""
+    keys = tuple(given[0] if isinstance(given, list) else given)
     known = _fixed.get((id(statement), dialect.name, keys))
     if known is None:
-        # Kept beside it, so that nothing else can have its identity.
-        known = statement, *_plan(statement, keys, dialect, compiled_cache)
-        _fixed[id(statement), dialect.name, keys] = known
-    _, plan, extracted, collected = known
-    return plan, *(plan.bound_rows if many else plan.bound)(given, extracted, collected)
+        known = _fixed[id(statement), dialect.name, keys] = Fixed(statement, keys, dialect)
+    return known
 
 
-def _plan(statement: Executable, keys: Sequence[str], dialect: Dialect, compiled_cache: Any) -> tuple[Plan, Any, Any]:
+def planned(statement: Executable, given: Any, dialect: Dialect, compiled_cache: Any) -> tuple[Plan, str, Any]:
+    """The plan of a statement of one request, made when its like is first seen, and its text and parameters."""
     compiled, extracted, collected, _ = statement._compile_w_cache(
-        dialect, compiled_cache=compiled_cache, column_keys=list(keys)
+        dialect, compiled_cache=compiled_cache, column_keys=list(given or ())
     )
     plan: Plan | None = compiled.__dict__.get("plan")
     if plan is None:
         plan = compiled.__dict__["plan"] = Plan(compiled, dialect)
-    return plan, extracted, collected
+    return plan, *plan.bound(given, extracted, collected)

@@ -13,12 +13,12 @@ from typing import Any
 import orjson
 from blinker import Signal
 from flask import g
-from sqlalchemy import Insert, insert
+from sqlalchemy import Executable, Insert, insert
 
 from . import database
 from .clock import now
-from .counters import RIGHTS, advance
-from .database import execute, sqlite_writer
+from .counters import ADVANCE, RIGHTS
+from .database import sqlite_writer
 from .events.catalogue import CATALOGUE
 from .events.models import Event
 from .extensions import db
@@ -34,6 +34,13 @@ class _Open:
     owed: dict[Insert, list[dict[str, Any]]] = field(default_factory=dict)
     rights: bool = False
 
+    def statements(self) -> list[tuple[Executable, Any]]:
+        last: list[tuple[Executable, Any]] = [
+            (statement, rows if len(rows) > 1 else rows[0]) for statement, rows in self.owed.items()
+        ]
+        # The very last, so that whoever waits for this row holds nothing that its holder wants.
+        return [*last, (ADVANCE, {"counter": RIGHTS, "step": 1})] if self.rights else last
+
 
 @contextmanager
 def transaction() -> Iterator[None]:
@@ -41,7 +48,6 @@ def transaction() -> Iterator[None]:
     if "transaction" in g:
         yield
         return
-    assert "guess" not in g, "rights are read before anything is written"
     database.release()  # a request never holds two connections, nor one while it waits for its turn
     alone = sqlite_writer if db.engine.dialect.name == "sqlite" else nullcontext()
     with alone:
@@ -49,12 +55,7 @@ def transaction() -> Iterator[None]:
         opened = g.transaction = _Open()
         try:
             yield
-            for statement, rows in opened.owed.items():
-                execute(statement, rows if len(rows) > 1 else rows[0])
-            if opened.rights:
-                # Last of all, so that whoever waits for this row holds nothing that its holder wants.
-                advance(RIGHTS)
-            database.commit()
+            database.commit(opened.statements())
         except BaseException:
             database.roll_back()
             raise

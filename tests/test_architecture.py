@@ -27,7 +27,7 @@ COMMITTERS = {
     # What transaction() is made of.
     "idyll.database": {"commit", "roll_back"},
     # The settings of a connection that nobody has yet, and the end of what somebody left open.
-    "idyll.connections": {"prepare", "configure", "_rest_on_postgresql", "_rest_on_mysql", "_rest_on_sqlite"},
+    "idyll.connections": {"prepare", "configure", "_roll_back_on_postgresql", "_rest_on_mysql", "_rest_on_sqlite"},
 }
 OWN_TRANSACTIONS = {
     "idyll.events.service": "sealing and sweeping the log are work of their own, whoever asks for it",

@@ -94,19 +94,19 @@ def authenticate(request: Request) -> Actor:
 
 
 def presume(request: Request) -> Actor:
-    """The bearer of a reading request's token as they were when last seen; idyll/guess.py sees to it that it's true."""
+    """The bearer of a request's token as they were when last seen; idyll/guess.py sees to it that it's true."""
     claims = read(bearer(request))
     said = guess.last_said(claims["sid"])
     if said is None or "transaction" in g:
         return authenticate(request)
-    g.guess = guess.Guess(said, _NOW, {"sid": claims["sid"], "sub": claims["sub"]})
+    g.guess = guess.Guess(said, _WHO, _NOW, {"sid": claims["sid"], "sub": claims["sub"]})
     return _actor(claims, said, request.remote_addr, g.get("request_id"))
 
 
 def is_true() -> bool:
     """Whether what was presumed of the bearer holds: asked now, unless an answer brought it along."""
     known = g.pop("guess", None)
-    return known is None or bool(execute(_WHO, known.parameters).scalar() == known.said)
+    return known is None or bool(execute(known.ask, known.parameters).scalar() == known.said)
 
 
 def identify(token: str, *, address: str | None, request_id: str | None) -> Actor:
