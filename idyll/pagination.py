@@ -5,18 +5,20 @@ import hashlib
 import hmac
 import io
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from functools import wraps
 from typing import Any
 from urllib.parse import urlencode
 
 import marshmallow as ma
 import orjson
 from flask import Response, current_app, request, stream_with_context
-from sqlalchemy import ColumnElement, Date, and_, select, tuple_
+from sqlalchemy import ColumnElement, Date, and_, bindparam, select, tuple_
 
-from .columns import Instant, instant_text
+from .actor import Actor
+from .columns import ID, Instant, instant_text
 from .database import execute, release
 from .errors import Invalid
 from .fields import Schema, Whole
@@ -24,6 +26,8 @@ from .fields import Schema, Whole
 MAX_LIMIT = 100
 CSV_BATCH = 500
 SIGNATURE_BYTES = 12
+MAX_FORMS = 200  # of one list: each holds a few statements
+VIEWER: Any = bindparam("viewer", type_=ID)
 
 
 class PageQuery(Schema):
@@ -43,14 +47,25 @@ class Listing:
     descending: bool = True
     # Shows each page the other way round, as a chat does: newest page first, oldest message first.
     reverse: bool = False
+    # Of one that is asked often: what its conditions ask for by name, and the statements that were made of it.
+    parameters: dict[str, Any] | None = None
+    statements: dict[tuple[int, bool], Any] = field(default_factory=dict)
 
     def rows(self, limit: int, after: list[Any] | None) -> Sequence[Any]:
+        if self.parameters is None:
+            rows: Sequence[Any] = execute(self._statement(limit, after)).all()
+            return rows
+        form = (limit, after is not None)
+        if form not in self.statements:
+            places = [bindparam(f"after_{i}", type_=key.type) for i, key in enumerate(self.keys)]
+            self.statements[form] = self._statement(limit, places if after is not None else None)
+        place = {f"after_{i}": value for i, value in enumerate(after or ())}
+        return execute(self.statements[form], self.parameters | place).all()
+
+    def _statement(self, limit: int, after: list[Any] | None) -> Any:
         order = [key.desc() if self.descending else key.asc() for key in self.keys]
         statement = select(self.body, *self.keys).where(*self.where).order_by(*order).limit(limit)
-        if after is not None:
-            statement = statement.where(self._beyond(after))
-        rows: Sequence[Any] = execute(statement).all()
-        return rows
+        return statement if after is None else statement.where(self._beyond(after))
 
     def _beyond(self, values: list[Any]) -> ColumnElement[bool]:
         first: ColumnElement[Any] = self.keys[0]
@@ -63,6 +78,46 @@ class Listing:
         if self.descending:
             return and_(first <= values[0], row < wanted)
         return and_(first >= values[0], row > wanted)
+
+
+Lister = Callable[..., Listing]
+
+
+def asked_often(*by_value: str, by_form: Sequence[str] = ()) -> Callable[[Lister], Lister]:
+    """A list whose statements are made once for each form of asking, and not for each request.
+
+    Filters named `by_value` only stand in comparisons: the list is built with parameters in their place, and of its
+    viewer in place of their id. Those named `by_form` decide what is built. With any other filter it is built anew.
+    """
+
+    def decorator(build: Lister) -> Lister:
+        forms: dict[Any, Listing] = {}
+        stand_ins: dict[str, Any] = {name: bindparam(name) for name in by_value}
+
+        @wraps(build)
+        def listing(*, viewer: Actor, **filters: Any) -> Listing:
+            form: list[Any] = [viewer.role, viewer.status]
+            for name, value in filters.items():
+                if name in stand_ins:
+                    form.append(name)
+                elif name in by_form or value is None:
+                    form.append((name, value))
+                else:
+                    return build(viewer=viewer, **filters)
+            known = forms.get(tuple(form))
+            if known is None:
+                if len(forms) >= MAX_FORMS:
+                    return build(viewer=viewer, **filters)
+                anybody = replace(viewer, id=VIEWER)
+                known = forms[tuple(form)] = build(
+                    viewer=anybody, **filters | {n: stand_ins[n] for n in form if n in stand_ins}
+                )
+            given = {name: value for name, value in filters.items() if name in stand_ins}
+            return replace(known, parameters=given | {"viewer": viewer.id})
+
+        return listing
+
+    return decorator
 
 
 def chosen(filters: dict[str, Any], **columns: Any) -> list[ColumnElement[bool]]:

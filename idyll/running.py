@@ -141,7 +141,7 @@ class Fixed(Plan):
             else:
                 value = bind.value if default is None else default.arg
                 self.constant[name] = binder(value) if binder else value
-        self.texts = {1: self.text}
+        self.texts: dict[int, str] = {1: self.text}
         self.prepared: dict[int, Prepared] = {}
         compile_type = dialect.type_compiler_instance.process
         self.types = {

@@ -15,7 +15,7 @@ from ..ids import uuid7
 from ..json_sql import json_object, json_raw, json_text
 from ..limits import flood
 from ..once import insert_once
-from ..pagination import Listing
+from ..pagination import Listing, asked_often
 from ..permissions import can_delete_message, can_edit_message, can_enter_room, is_manager
 from ..shapes import Shape, parsed
 from ..transactions import record
@@ -53,11 +53,19 @@ def history(room: str, *, viewer: Actor, before: str | None = None, after: str |
     places = _places(room, before, after)
     if not places:  # a room with messages is somebody's
         _refuse_nobodys(room, viewer)
+    bounds = {
+        name: _place(places, key, name) for name, key in (("before", before), ("after", after)) if key is not None
+    }
+    return _messages(viewer=viewer, room=room, **bounds)
+
+
+@asked_often("room", "before", "after")
+def _messages(*, viewer: Actor, room: str, **bounds: int) -> Listing:  # noqa: ARG001 - who may enter sees everything
     where = [Message.room == room]
-    if before is not None:
-        where.append(Message.seq < _place(places, before, "before"))
-    if after is not None:
-        where.append(Message.seq > _place(places, after, "after"))
+    if "before" in bounds:
+        where.append(Message.seq < bounds["before"])
+    if "after" in bounds:
+        where.append(Message.seq > bounds["after"])
     return Listing(messages.body, (Message.seq,), where, reverse=True)
 
 

@@ -14,7 +14,7 @@ from ..events.service import forget
 from ..fields import folded
 from ..notifications.models import Kind
 from ..notifications.service import News, managers, tell
-from ..pagination import Listing
+from ..pagination import Listing, asked_often
 from ..shapes import Shape, changed, parsed, shown
 from ..transactions import record
 from ..users.models import User
@@ -29,6 +29,7 @@ ATTENDEES = Attendee.__table__
 SEATS = insert(ATTENDEES)
 
 
+@asked_often("from_", "to", by_form=("cancelled",))
 def listing(*, viewer: Actor, cancelled: bool = False, **filters: Any) -> Listing:
     where = [Meeting.visible_to(viewer)]
     if not cancelled:

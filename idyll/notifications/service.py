@@ -19,7 +19,7 @@ from ..errors import Invalid, NotFound
 from ..events.service import forget
 from ..extensions import db
 from ..ids import is_id, uuid7
-from ..pagination import Listing
+from ..pagination import Listing, asked_often
 from ..shapes import Shape, parsed
 from ..transactions import record
 from ..users.models import User
@@ -142,6 +142,7 @@ def broadcast(fields: dict[str, Any], *, by: Actor) -> int:
     return len(people)
 
 
+@asked_often(by_form=("unread",))
 def listing(*, viewer: Actor, unread: bool | None = None) -> Listing:
     where = [Notification.user_id == viewer.id]
     if unread is not None:

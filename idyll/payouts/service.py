@@ -14,7 +14,7 @@ from ..events.service import rewrite_of
 from ..fields import camelcase
 from ..notifications.models import Kind
 from ..notifications.service import News, managers, tell
-from ..pagination import Listing, chosen
+from ..pagination import Listing, asked_often, chosen
 from ..permissions import can_decide_payout, can_edit_payout, is_manager
 from ..shapes import Shape, changed, is_changed, parsed, shown
 from ..tasks.models import Approval, Task
@@ -34,8 +34,10 @@ MOVES = {
 }
 
 
+@asked_often("status", "editor_id", "of", "from_", "to")
 def listing(*, viewer: Actor, **filters: Any) -> Listing:
-    where = [Payout.visible_to(viewer), *chosen(filters, status=Payout.status, editor_id=Payout.editor_id)]
+    columns = {"status": Payout.status, "editor_id": Payout.editor_id, "of": Payout.editor_id}
+    where = [Payout.visible_to(viewer), *chosen(filters, **columns)]
     if "from_" in filters:
         where.append(Payout.requested_at >= filters["from_"])
     if "to" in filters:
@@ -46,9 +48,7 @@ def listing(*, viewer: Actor, **filters: Any) -> Listing:
 def listing_of(user_id: str, *, viewer: Actor, **filters: Any) -> Listing:
     """Somebody's payouts. Raises `Forbidden` for another editor, `NotFound` for an unknown id."""
     check_sees_work_of(user_id, viewer=viewer)
-    found = listing(viewer=viewer, **filters)
-    found.where.append(Payout.editor_id == user_id)
-    return found
+    return listing(viewer=viewer, of=user_id, **filters)
 
 
 def request(fields: dict[str, Any], *, by: Actor) -> str:

@@ -13,7 +13,7 @@ from ..events.service import forget
 from ..fields import camelcase
 from ..notifications.models import Kind
 from ..notifications.service import News, managers, tell
-from ..pagination import Listing, chosen
+from ..pagination import Listing, asked_often, chosen
 from ..payouts import service as payouts
 from ..permissions import can_hand_in, is_manager
 from ..search import matches, searchable
@@ -29,8 +29,19 @@ tasks = Shape(TaskOut, Task)
 show, lock = tasks.show, tasks.lock
 
 
+@asked_often(
+    "status",
+    "approval_status",
+    "assigned_to",
+    "priority",
+    "of",
+    "deadline_from",
+    "deadline_to",
+    by_form=("sort", "overdue"),
+)
 def listing(*, viewer: Actor, sort: str, **filters: Any) -> Listing:
     columns = {
+        "of": Task.assigned_to,
         "status": Task.status,
         "approval_status": Task.approval_status,
         "assigned_to": Task.assigned_to,
@@ -52,9 +63,7 @@ def listing(*, viewer: Actor, sort: str, **filters: Any) -> Listing:
 def listing_of(user_id: str, *, viewer: Actor, **filters: Any) -> Listing:
     """Somebody's tasks. Raises `Forbidden` for another editor, `NotFound` for an unknown id."""
     check_sees_work_of(user_id, viewer=viewer)
-    found = listing(viewer=viewer, **filters)
-    found.where.append(Task.assigned_to == user_id)
-    return found
+    return listing(viewer=viewer, of=user_id, **filters)
 
 
 def create(fields: dict[str, Any], *, by: Actor) -> str:

@@ -14,7 +14,7 @@ from ..fields import folded
 from ..ids import is_id
 from ..notifications.models import Kind
 from ..notifications.service import News, tell
-from ..pagination import Listing
+from ..pagination import Listing, asked_often
 from ..permissions import (
     can_change_role,
     can_edit_user,
@@ -44,14 +44,15 @@ TAKEN = "It is taken."
 RANK = {Role.EDITOR: 0, Role.MODERATOR: 1, Role.OWNER: 2}
 
 
+@asked_often("role", "status")
 def listing(*, viewer: Actor, role: str | None = None, status: str | None = None, q: str | None = None) -> Listing:
     """Managers see all of everybody; members see members, and only of themselves everything."""
     manager = is_manager(viewer)
     body = people.body if manager else per_viewer(User.id == viewer.id, people, briefs)
     where = [User.visible_to(viewer)]
-    if role:
+    if role is not None:
         where.append(User.role == role)
-    if status:
+    if status is not None:
         where.append(User.status == status)
     if q:
         where.append(matches(User.search_text if manager else User.search_name, q))
