@@ -18,16 +18,16 @@ from flask import Response, current_app, request, stream_with_context
 from sqlalchemy import ColumnElement, Date, and_, bindparam, select, tuple_
 
 from .actor import Actor
-from .columns import ID, Instant, instant_text
+from .columns import Instant, instant_text
 from .database import execute, release
 from .errors import Invalid
 from .fields import Schema, Whole
+from .shapes import ANYBODY
 
 MAX_LIMIT = 100
 CSV_BATCH = 500
 SIGNATURE_BYTES = 12
 MAX_FORMS = 200  # of one list: each holds a few statements
-VIEWER: Any = bindparam("viewer", type_=ID)
 
 
 class PageQuery(Schema):
@@ -108,7 +108,7 @@ def asked_often(*by_value: str, by_form: Sequence[str] = ()) -> Callable[[Lister
             if known is None:
                 if len(forms) >= MAX_FORMS:
                     return build(viewer=viewer, **filters)
-                anybody = replace(viewer, id=VIEWER)
+                anybody = replace(viewer, id=ANYBODY)
                 known = forms[tuple(form)] = build(
                     viewer=anybody, **filters | {n: stand_ins[n] for n in form if n in stand_ins}
                 )

@@ -140,7 +140,8 @@ class Fixed(Plan):
                 self.made.append((name, bind.callable, binder))
             else:
                 value = bind.value if default is None else default.arg
-                self.constant[name] = binder(value) if binder else value
+                self.constant[name] = binder(value) if binder and not bind.expanding else value
+        self._settle_lists({name for bind, name in compiled.bind_names.items() if bind.expanding})
         self.texts: dict[int, str] = {1: self.text}
         self.prepared: dict[int, Prepared] = {}
         compile_type = dialect.type_compiler_instance.process
@@ -148,6 +149,19 @@ class Fixed(Plan):
             name: "unknown" if bind.type._isnull else compile_type(bind.type)
             for bind, name in compiled.bind_names.items()
         }
+
+    def _settle_lists(self, lists: set[str]) -> None:
+        """Lists that never change are written into the text here and now."""
+        if not self.expands or not lists <= self.constant.keys():
+            return
+        asked = dict.fromkeys(self.compiled.bind_names.values())
+        expanded = self.compiled._process_parameters_for_postcompile({**asked, **self.constant})
+        self.text, self.positions, self.expands = expanded.statement, expanded.positiontup, False
+        for name in lists:
+            del self.constant[name]
+        for name in [name for names in expanded.parameter_expansion.values() for name in names]:
+            value, binder = expanded.additional_parameters[name], expanded.processors.get(name)
+            self.constant[name] = binder(value) if binder else value
 
     def values(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """What changes from run to run."""
@@ -195,11 +209,16 @@ class Prepared:
         text = plan.text_of(rows)
         names = list(dict.fromkeys(name for name in NAMED.findall(text) if name not in plan.constant))
         places = {name: f"${i + 1}" for i, name in enumerate(names)}
-        types = ", ".join([plan.types[name.partition("__")[0] if name not in plan.types else name] for name in names])
+        types = [plan.types[name if name in plan.types else name.partition("__")[0]] for name in names]
         self.constant = plan.constant
         self.text = NAMED.sub(lambda found: places.get(found[1], found[0]), text)
-        self.types = f"({types})" if names else ""
-        self.arguments = f"({', '.join(f'%({name})s' for name in names)})" if names else ""
+        self.types = f"({', '.join(types)})" if names else ""
+        # psycopg2 writes arrays as arrays of text.
+        casts = [
+            f"%({name})s::{kind}" if kind.endswith("[]") else f"%({name})s"
+            for name, kind in zip(names, types, strict=True)
+        ]
+        self.arguments = f"({', '.join(casts)})" if names else ""
 
 
 def numbered(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

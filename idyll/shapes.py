@@ -5,16 +5,17 @@ an SQL expression, a `One` (a nested object) or a `Many` (a list of values). tes
 schema that the database encodes what marshmallow's `dump` would.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar, cast
 
 import marshmallow as ma
 import orjson
-from sqlalchemy import ColumnElement, bindparam, case, insert, select, update
+from sqlalchemy import BindParameter, ColumnElement, bindparam, case, insert, select, update
 from sqlalchemy.orm import InstrumentedAttribute
 
 from .actor import Actor
-from .columns import Instant
+from .columns import ID, Instant
 from .database import execute
 from .errors import NotFound
 from .extensions import db
@@ -47,6 +48,21 @@ class Was:
     body: str
 
 
+class Anybody(BindParameter[str]):
+    """Stands for a viewer's id in a statement that is made once for all of their role; it has no text."""
+
+    inherit_cache = True
+
+    def __init__(self) -> None:
+        super().__init__("viewer", type_=ID)
+
+    def __str__(self) -> str:
+        raise TypeError("whose id it is shows when the statement runs")
+
+    __format__ = __str__  # type: ignore[assignment]  # whatever the format is
+
+
+ANYBODY: Any = Anybody()
 M = TypeVar("M")
 
 
@@ -55,6 +71,8 @@ class Shape(Generic[M]):
 
     def __init__(self, schema: type[Schema], model: type[M]) -> None:
         self.schema = schema
+        self._dumping = schema()
+        self._seen: dict[tuple[str, str], tuple[Any, Any]] = {}
         self.model = cast("Any", model)
         built = json_text(members(schema, model))
         self.table = self.model.__table__
@@ -63,6 +81,7 @@ class Shape(Generic[M]):
         self._columns = [(c.name, c.default) for c in self.table.c if c.name != "seq"]
         self._insert = self._telling(insert(self.table))
         self._update = self._telling(update(self.table).where(self.table.c.id == bindparam("key")))
+        self._one = select(self.body).where(self.table.c.id == bindparam("key"))
 
     def find(self, *where: ColumnElement[bool]) -> str | None:
         """The encoded row, or None."""
@@ -77,19 +96,39 @@ class Shape(Generic[M]):
         return text
 
     def of(self, key: str) -> str:
-        return self.get(self.model.id == key)
+        return str(execute(self._one, {"key": key}).scalar_one())
+
+    def dumped(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """What the database would say of a row, where all that is shown is known already."""
+        made: dict[str, Any] = self._dumping.dump(values)
+        return made
 
     def show(self, key: str, *, viewer: Actor) -> str:
         """The encoded row, if its viewer may see it. Raises `NotFound`."""
-        return self.get(self.model.id == key, self.model.visible_to(viewer))
+        showing, _ = self._for(viewer)
+        text: str | None = execute(showing, {"key": key, "viewer": viewer.id}).scalar()
+        if text is None:
+            raise NotFound
+        return text
+
+    def _for(self, viewer: Actor) -> tuple[Any, Any]:
+        """The statements by which those of this role see a row, and lock it."""
+        form = (viewer.role, viewer.status)
+        if form not in self._seen:
+            mine = self.model.visible_to(replace(viewer, id=ANYBODY))
+            locking = self._locked.where(self.table.c.id == bindparam("key"), mine)
+            self._seen[form] = (self._one.where(mine), locking)
+        return self._seen[form]
 
     # -- changing a row: lock it, set attributes, save it ------------------------------------------------------------
 
     def lock(self, key: str, *, viewer: Actor) -> M:
         """The row for a change, if its viewer may see it, as others left it. Raises `NotFound`."""
-        for row in self.lock_all(self.model.id == key, self.model.visible_to(viewer)):
-            return row
-        raise NotFound
+        _, locking = self._for(viewer)
+        row = execute(locking, {"key": key, "viewer": viewer.id}).first()
+        if row is None:
+            raise NotFound
+        return self._held(row._asdict())
 
     def lock_all(self, *where: ColumnElement[bool]) -> list[M]:
         """Rows for a change, in the order of their ids, as others left them."""

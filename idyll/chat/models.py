@@ -2,16 +2,16 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, ForeignKey, Index, String, Text, or_, select
+from sqlalchemy import BigInteger, ColumnElement, ForeignKey, Index, String, Text, cast, false, literal, or_, select
 from sqlalchemy.orm import Mapped, aliased, mapped_column
 
 from ..clock import now
 from ..columns import ID, SERIAL
 from ..extensions import MYSQL, Model
 from ..ids import uuid7
-from ..permissions import Person, is_manager
+from ..permissions import Person, is_manager, is_member
 from ..users.models import User
-from .rooms import EDITOR, rooms_of
+from .rooms import EDITOR, MANAGEMENT, TEAM
 
 
 class MessageType(StrEnum):
@@ -44,8 +44,11 @@ class Message(Model):
 
     @classmethod
     def visible_to(cls, viewer: Person) -> ColumnElement[bool]:
-        mine = cls.room.in_(rooms_of(viewer))
-        return or_(mine, cls.room.startswith(EDITOR)) if is_manager(viewer) else mine
+        """What stands in the rooms that somebody may enter."""
+        if is_manager(viewer):
+            return or_(cls.room.in_((TEAM, MANAGEMENT)), cls.room.startswith(EDITOR))
+        own = literal(EDITOR).concat(cast(viewer.id, String(36)))
+        return cls.room.in_((TEAM, own)) if is_member(viewer) else false()
 
     @classmethod
     def sender(cls) -> Any:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, delete, func, insert, select, true, update
+from sqlalchemy import ARRAY, Boolean, ColumnElement, any_, bindparam, delete, func, insert, or_, select, update
 
 from ..actor import Actor
 from ..audit.service import note
@@ -21,7 +21,7 @@ from ..extensions import db
 from ..ids import is_id, uuid7
 from ..pagination import Listing, asked_often
 from ..shapes import Shape, parsed
-from ..transactions import record
+from ..transactions import owe, record
 from ..users.models import User
 from ..users.roles import MANAGERS, Role
 from .models import Kind, Notification
@@ -33,7 +33,21 @@ notifications = Shape(NotificationOut, Notification)
 TABLE = notifications.table
 SHOWN = (TABLE.c.id, TABLE.c.user_id, notifications.body)
 ROWS = insert(TABLE)
-ROWS_SHOWN = ROWS.returning(*SHOWN)
+# What was told of one thing a short while ago, and how it is told anew.
+SAME = (
+    TABLE.c.entity_id == bindparam("entity"),
+    TABLE.c.type == bindparam("kind"),
+    TABLE.c.created_at > bindparam("since"),
+)
+RECENT = select(TABLE.c.id, TABLE.c.user_id).where(*SAME)
+ANEW = update(TABLE).values(
+    title=bindparam("anew_title"),
+    message=bindparam("anew_message"),
+    urgent=or_(TABLE.c.urgent, bindparam("anew_urgent", type_=Boolean())),
+    read_at=None,
+)
+ANEW_BY_ID = ANEW.where(TABLE.c.id == bindparam("key"))
+TOLD_AGAIN = ANEW.where(*SAME, TABLE.c.user_id == any_(bindparam("people", type_=ARRAY(ID)))).returning(*SHOWN)
 MANAGING = select(User.id).where(User.managing(), User.id.is_distinct_from(bindparam("but", type_=ID)))
 OWNERS = MANAGING.where(User.role == Role.OWNER)
 
@@ -62,57 +76,42 @@ def tell(recipients: Iterable[str | None], news: News, *, first: bool = False) -
         return
     moment = now()
     text = {"title": news.title[:200], "message": news.message[:2000]}
-    rewritten = {} if first else _recent(people, news, moment)
-    if rewritten:
-        urgent = true() if news.urgent else TABLE.c.urgent
-        these = TABLE.c.id.in_(rewritten.values())
-        execute(update(TABLE).where(these).values(**text, read_at=None, urgent=urgent))
-    fresh = [
-        {
-            "id": uuid7(),
-            "user_id": person,
-            "type": news.kind.value,
-            "urgent": news.urgent,
-            "entity_type": news.entity_type,
-            "entity_id": news.entity_id,
-            "created_at": moment,
-            **text,
-        }
-        for person in people
-        if person not in rewritten
-    ]
-    again = _shown(list(rewritten.values())) if rewritten else []
-    _announce([*again, *(_written(fresh) if fresh else [])])
+    again = [] if first else _told_again(people, news, text, moment)
+    for row in again:
+        _announce(row.user_id, parsed(row.body))
+    told = {row.user_id for row in again}
+    fresh = text | {
+        "type": news.kind.value,
+        "urgent": news.urgent,
+        "entity_type": news.entity_type,
+        "entity_id": news.entity_id,
+        "created_at": moment,
+    }
+    # Nothing of a new one is for the database to say.
+    shown = notifications.dumped(fresh | {"id": None, "read": False, "read_at": None})
+    for person in people:
+        if person not in told:
+            key = uuid7()
+            owe(ROWS, fresh | {"id": key, "user_id": person})
+            _announce(person, shown | {"id": key})
 
 
-def _announce(rows: Iterable[Any]) -> None:
-    for row in rows:
-        data = {"notification": parsed(row.body)}
-        record("new_notification", data, about="notification", of=row.id, audience=[f"user:{row.user_id}"])
+def _announce(person: str, shown: dict[str, Any]) -> None:
+    data = {"notification": shown}
+    record("new_notification", data, about="notification", of=shown["id"], audience=[f"user:{person}"])
 
 
-def _recent(people: Sequence[str], news: News, moment: datetime) -> dict[str, str]:
-    """Whose notification of the same thing is younger than a minute, and its id."""
-    recent = (
-        Notification.user_id.in_(people),
-        Notification.entity_id == news.entity_id,
-        Notification.type == news.kind,
-        Notification.created_at > moment - ONE_MINUTE,
-    )
-    return {row.user_id: row.id for row in execute(select(Notification.id, Notification.user_id).where(*recent))}
-
-
-def _written(rows: list[dict[str, Any]]) -> list[Any]:
+def _told_again(people: Sequence[str], news: News, text: dict[str, str], moment: datetime) -> Sequence[Any]:
+    """Rewrites what was told of the same thing within the last minute, and gives it as it is now."""
+    same = {"entity": news.entity_id, "kind": news.kind.value, "since": moment - ONE_MINUTE}
+    anew = {"anew_title": text["title"], "anew_message": text["message"], "anew_urgent": news.urgent}
     if db.engine.dialect.name == "postgresql":
-        found: list[Any] = execute(ROWS_SHOWN, rows).all()
+        found: Sequence[Any] = execute(TOLD_AGAIN, {**same, **anew, "people": list(people)}).all()
         return found
-    execute(ROWS, rows)
-    return _shown([row["id"] for row in rows])
-
-
-def _shown(ids: Sequence[str]) -> list[Any]:
-    found: list[Any] = execute(select(*SHOWN).where(Notification.id.in_(ids))).all()
-    return found
+    ids = [row.id for row in execute(RECENT, same) if row.user_id in people]
+    for key in ids:
+        execute(ANEW_BY_ID, {**anew, "key": key})
+    return execute(select(*SHOWN).where(TABLE.c.id.in_(ids))).all() if ids else []
 
 
 def managers(*, but: Actor | None = None, only_owners: bool = False) -> list[str]:

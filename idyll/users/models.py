@@ -72,7 +72,7 @@ class User(Model):
             return cls.there()
         if is_member(viewer):
             return and_(cls.there(), or_(cls.status == Status.APPROVED, cls.id == viewer.id))
-        return and_(cls.there(), cls.id == viewer.id) if viewer.id else false()
+        return and_(cls.there(), cls.id == viewer.id) if viewer.id is not None else false()
 
     @classmethod
     def card(cls, key: Any) -> One:
