@@ -156,6 +156,18 @@ class _WebSocket(RFC6455WebSocket):  # type: ignore[misc]  # because the library
         stretched = (turned * (size // 4 + 1))[:size]
         return (int.from_bytes(data, "little") ^ int.from_bytes(stretched, "little")).to_bytes(size, "little")
 
+    def write_now(self, frame: bytes) -> int:
+        """Writes as much of a frame as can be written without waiting for anybody; gives how many bytes."""
+        if self._sendlock.locked():
+            return 0
+        try:
+            return int(self.socket.fd.send(frame))
+        except OSError:  # it takes no more now, or it is gone, which whoever waits for it will see
+            return 0
+
+    def write_rest(self, rest: bytes) -> None:
+        self._send(rest)
+
     def _recv_frame(self, message: Any = None) -> Any:
         breathe()
         return super()._recv_frame(message)
