@@ -30,14 +30,16 @@ committed = Signal()
 
 @dataclass
 class _Open:
-    # Rows to be inserted at the end, by the statement that inserts them.
+    # Rows to be inserted at the end, by the statement that inserts them, and what else is to be done then.
     owed: dict[Insert, list[dict[str, Any]]] = field(default_factory=dict)
+    changes: list[tuple[Executable, dict[str, Any]]] = field(default_factory=list)
     rights: bool = False
 
     def statements(self) -> list[tuple[Executable, Any]]:
         last: list[tuple[Executable, Any]] = [
             (statement, rows if len(rows) > 1 else rows[0]) for statement, rows in self.owed.items()
         ]
+        last += self.changes
         # The very last, so that whoever waits for this row holds nothing that its holder wants.
         return [*last, (ADVANCE, {"counter": RIGHTS, "step": 1})] if self.rights else last
 
@@ -70,10 +72,13 @@ def rights_changed() -> None:
     g.transaction.rights = True
 
 
-def owe(statement: Insert, row: dict[str, Any]) -> None:
-    """A row that belongs to this change: it is inserted at the end of the transaction, together with its like."""
+def owe(statement: Executable, row: dict[str, Any]) -> None:
+    """What belongs to this change and is done at its end: rows are inserted together with their like."""
     opened: _Open = g.transaction
-    opened.owed.setdefault(statement, []).append(row)
+    if isinstance(statement, Insert):
+        opened.owed.setdefault(statement, []).append(row)
+    else:
+        opened.changes.append((statement, row))
 
 
 def record(name: str, data: dict[str, Any], *, about: str, of: str, audience: Sequence[str]) -> None:

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select, update
 
 from idyll.clock import now
-from idyll.database import answered, execute
+from idyll.database import execute
 from idyll.events import service
 from idyll.events.models import Event
 from idyll.extensions import db

@@ -125,16 +125,29 @@ def _actor(claims: dict[str, Any], said: str, address: str | None, request_id: s
     return Actor(claims["sub"], role, status, claims["sid"], address, request_id)
 
 
+_RIGHTS = (
+    select(
+        Session.id.label("sid"),
+        User.role,
+        User.status,
+        select(Counter.value).where(Counter.name == RIGHTS).scalar_subquery().label("as_of"),
+    )
+    .join_from(Session, User, User.id == Session.user_id)
+    .where(*_lives(Session, User))
+)
+_RIGHTS_OF_ONE = _RIGHTS.where(Session.id == bindparam("sid"))
+
+
 def rights_of(actors: Iterable[Actor]) -> dict[str, tuple[Actor, int] | None]:
     """What the bearers of open sockets may now, by session, and the count of changed rights as of which that holds.
 
     None for a session that ended.
     """
     sessions = {str(actor.session_id): actor for actor in actors}
-    count = select(Counter.value).where(Counter.name == RIGHTS).scalar_subquery()
-    found = select(Session.id.label("sid"), User.role, User.status, count.label("as_of")).select_from(Session)
-    living = found.join(User, User.id == Session.user_id).where(Session.id.in_(sessions), *_lives(Session, User))
-    rows = execute(living).all()
+    if len(sessions) == 1:
+        rows = execute(_RIGHTS_OF_ONE, {"sid": next(iter(sessions))}).all()
+    else:
+        rows = execute(_RIGHTS.where(Session.id.in_(sessions))).all()
     now = {row.sid: (replace(sessions[row.sid], role=row.role, status=row.status), row.as_of) for row in rows}
     return {session: now.get(session) for session in sessions}
 

@@ -10,20 +10,21 @@ from typing import Any, NamedTuple
 
 import orjson
 from flask import current_app
-from sqlalchemy import ColumnElement, and_, delete, exists, or_, select, update
+from sqlalchemy import BigInteger, ColumnElement, and_, bindparam, delete, exists, or_, select, update
 
 from ..actor import Actor
 from ..chat.models import Message
 from ..chat.rooms import rooms_of
 from ..clock import now
-from ..counters import RIGHTS, Counter, advance
+from ..counters import ADVANCE, RIGHTS, Counter, advance
 from ..database import execute
 from ..errors import Invalid
+from ..extensions import db
 from ..meetings.models import Meeting
 from ..payouts.models import Payout
 from ..permissions import is_manager, is_member
 from ..tasks.models import Task
-from ..transactions import transaction
+from ..transactions import owe, transaction
 from ..users.models import User
 from .models import Event
 
@@ -45,6 +46,23 @@ class LogState(NamedTuple):
     waiting: bool
 
 
+_HEAD = select(Counter.value).where(Counter.name == bindparam("name")).with_for_update()
+_WAITING = select(TABLE.c.id, TABLE.c.of).where(TABLE.c.position.is_(None)).order_by(TABLE.c.id).limit(BATCH)
+_FREE = _WAITING.with_for_update(skip_locked=True)
+_all, _free = _WAITING.subquery(), _FREE.subquery()
+# Both in one trip, where the database locks the rows of a subquery.
+_BOTH = (
+    select(_all.c.id, _all.c.of, _free.c.id.is_not(None).label("free"))
+    .select_from(_all.outerjoin(_free, _all.c.id == _free.c.id))
+    .order_by(_all.c.id)
+)
+_PLACE = (
+    update(TABLE)
+    .where(TABLE.c.id.between(bindparam("first", type_=BigInteger()), bindparam("last", type_=BigInteger())))
+    .values(position=TABLE.c.id + bindparam("shift", type_=BigInteger()))
+)
+
+
 def seal() -> None:
     """Gives committed events their position, in the order in which they were written.
 
@@ -58,18 +76,23 @@ def seal() -> None:
 
 def _seal_some() -> int:
     with transaction():
-        execute(select(Counter.name).where(Counter.name == SEALED).with_for_update())
-        waiting = select(Event.id, Event.of).where(Event.position.is_(None)).order_by(Event.id).limit(BATCH)
-        rows = execute(waiting).all()
-        # Whoever deletes or rewrites an event holds its row, and maybe others: waiting for it could deadlock.
-        free = set(execute(waiting.with_for_update(skip_locked=True)).scalars())
+        sealed = execute(_HEAD, {"name": SEALED}).scalar_one()
+        rows, free = _waiting_rows()
         ids = _in_order(rows, free)
+        for start, (first, last) in _runs(ids):
+            owe(_PLACE, {"first": first, "last": last, "shift": sealed + 1 + start - first})
         if ids:
-            shift = advance(SEALED, len(ids)) - len(ids) + 1
-            for start, (first, last) in _runs(ids):
-                places = Event.id + (shift + start - first)
-                execute(update(TABLE).where(Event.id.between(first, last)).values(position=places))
+            owe(ADVANCE, {"counter": SEALED, "step": len(ids)})
         return len(ids)
+
+
+def _waiting_rows() -> tuple[Iterable[Any], set[int]]:
+    """Those without a position, and which of them nobody holds."""
+    # Whoever deletes or rewrites an event holds its row, and maybe others: waiting for it could deadlock.
+    if db.engine.dialect.name == "postgresql":
+        rows = execute(_BOTH, {}).all()
+        return rows, {row.id for row in rows if row.free}
+    return execute(_WAITING, {}).all(), set(execute(_FREE, {}).scalars())
 
 
 def _in_order(rows: Iterable[Any], free: set[int]) -> list[int]:
@@ -124,19 +147,29 @@ def replay(since: str | None, limit: int, *, viewer: Actor) -> dict[str, Any]:
     return {"events": shown, "lastEventId": shown[-1]["eventId"] if more else event_id(last), "more": more}
 
 
+_STATE = select(
+    *[select(Counter.value).where(Counter.name == name).scalar_subquery() for name in (SEALED, SWEPT, RIGHTS)],
+    _waiting(),
+)
+_BETWEEN = (
+    select(TABLE.c.position, TABLE.c.name, TABLE.c.data, TABLE.c.about, TABLE.c.of, TABLE.c.audience)
+    .where(
+        TABLE.c.position > bindparam("after", type_=BigInteger()),
+        TABLE.c.position <= bindparam("upto", type_=BigInteger()),
+    )
+    .order_by(TABLE.c.position)
+    .limit(BATCH)
+)
+
+
 def state() -> LogState:
-    names = (SEALED, SWEPT, RIGHTS)
-    numbers = [select(Counter.value).where(Counter.name == name).scalar_subquery() for name in names]
-    row: Any = execute(select(*numbers, _waiting())).one()
+    row: Any = execute(_STATE, {}).one()
     return LogState(int(row[0]), int(row[1]), int(row[2]), bool(row[3]))
 
 
-def between(after: int, upto: int, limit: int) -> Sequence[Any]:
-    """The log's rows after one position and up to another, in order."""
-    columns = select(Event.position, Event.name, Event.data, Event.about, Event.of, Event.audience)
-    where = columns.where(Event.position > after, Event.position <= upto)
-    rows: Sequence[Any] = execute(where.order_by(Event.position).limit(limit)).all()
-    return rows
+def between(after: int, upto: int) -> Sequence[Any]:
+    """The log's next rows after one position and up to another, in order; a batch at most."""
+    return execute(_BETWEEN, {"after": after, "upto": upto}).all()
 
 
 def seen_by(viewer: Actor, positions: Sequence[int]) -> set[int]:

@@ -25,7 +25,6 @@ log = logging.getLogger(__name__)
 TICK_SECONDS = 0.5
 SLEEP_AFTER = 60.0  # seconds without a socket or a call, after which the database is left alone
 SESSIONS_A_TICK = 500
-BATCH = 500
 
 
 class Follower:
@@ -129,7 +128,7 @@ class Follower:
         # After a pause there may be much that nobody here was there for.
         self.position = max(self.position, oldest)
         while self.position < state.sealed:
-            rows = events.between(self.position, state.sealed, BATCH)
+            rows = events.between(self.position, state.sealed)
             # Also of those who came in since, who may have lost since what they were admitted with.
             self._look_at_rights(state)
             recipients = Recipients(self.hub.connections, rows)
@@ -137,7 +136,7 @@ class Follower:
             release()
             for row in rows:
                 self.hub.emit(row.name, with_event_id(row), recipients.of(row))
-            self.position = rows[-1].position if len(rows) == BATCH else state.sealed
+            self.position = rows[-1].position if len(rows) == events.BATCH else state.sealed
 
 
 def with_event_id(row: Any) -> str:
