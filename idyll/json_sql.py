@@ -6,7 +6,8 @@ objects of them, which is where most of the time of a list went (docs/adr/007-ho
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, Text, literal_column
+from sqlalchemy import ColumnElement, Date, FromClause, Integer, Text, Uuid, literal_column
+from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -14,7 +15,7 @@ from sqlalchemy.sql.visitors import InternalTraversal
 
 
 class json_object(FunctionElement[str]):  # noqa: N801 - an SQL function
-    """An object of the given names and expressions; on PostgreSQL of the type `json`."""
+    """An object of the given names and expressions."""
 
     type = Text()
     inherit_cache = True
@@ -23,6 +24,7 @@ class json_object(FunctionElement[str]):  # noqa: N801 - an SQL function
         pairs: list[Any] = []
         for name, value in members.items():
             pairs += [literal_column(f"'{name}'"), value]
+        self.names = list(members)
         super().__init__(*pairs)
 
 
@@ -87,18 +89,45 @@ def _template(construct: type[FunctionElement[Any]], **templates: str) -> None:
         compiles(construct, dialect)(compile_one)
 
 
-_template(json_object, postgresql="json_build_object({})", sqlite="json_object({})", default="json_object({})")
+def _compile_object(element: Any, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"json_object({_arguments(element, compiler, **kw)})"
+
+
+def _concatenate(element: Any, compiler: SQLCompiler, **kw: Any) -> str:
+    """For PostgreSQL, whose json_build_object looks up the type of each member anew for each row."""
+    parts, ends = [], "{"
+    for name, value in zip(element.names, list(element.clauses)[1::2], strict=True):
+        said, quote = _said(value, compiler.process(value, **kw), compiler.dialect)
+        parts += [f"'{ends}\"{name}\":{quote}'", said]
+        ends = f"{quote},"
+    return f"concat({', '.join(parts)}, '{ends[:-1]}}}')"
+
+
+def _said(value: Any, text: str, dialect: Dialect) -> tuple[str, str]:
+    """A member's value as JSON, and the quote around it where nothing in it needs to be escaped."""
+    if isinstance(value, FunctionElement):
+        return text, ""
+    kind, nullable = value.type.dialect_impl(dialect), getattr(value, "nullable", True)
+    if isinstance(kind, Uuid | Date):
+        return (f"""coalesce('"' || {text} || '"', 'null')""", "") if nullable else (text, '"')
+    if isinstance(kind, Integer):
+        return f"coalesce({text}::text, 'null')", ""
+    return (f"coalesce(to_json({text})::text, 'null')" if nullable else f"to_json({text})"), ""
+
+
+compiles(json_object)(_compile_object)
+compiles(json_object, "postgresql")(_concatenate)
 # MySQL and MariaDB take a result of JSON_EXTRACT for JSON, also where it comes out of a subquery or a CASE.
-_template(json_raw, postgresql="({})::json", sqlite="json({})", default="json_extract({}, '$')")
+_template(json_raw, postgresql="coalesce(({})::text, 'null')", sqlite="json({})", default="json_extract({}, '$')")
 _template(
     json_bool,
-    postgresql="({})",
+    postgresql="coalesce(({})::text, 'null')",
     sqlite="json(CASE WHEN {} THEN 'true' ELSE 'false' END)",
     default="json_extract('[false,true]', IF({}, '$[1]', '$[0]'))",
 )
 _template(
     json_instant,
-    postgresql="to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')",
+    postgresql="""coalesce(to_char({} AT TIME ZONE 'UTC', '"\\""YYYY-MM-DD"T"HH24:MI:SS.MS"Z\\""'), 'null')""",
     sqlite="{}",
     default="concat(left(date_format({}, '%%Y-%%m-%%dT%%H:%%i:%%s.%%f'), 23), 'Z')",
 )

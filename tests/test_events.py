@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select, update
 
 from idyll.clock import now
-from idyll.database import execute
+from idyll.database import asked, execute
 from idyll.events import service
 from idyll.events.models import Event
 from idyll.extensions import db
@@ -297,7 +297,7 @@ def test_a_reader_waits_for_nobody_who_writes_later(api, app, owner):
     make_task(api, owner)
     with app.app_context():
         engine = db.engine
-    with ThreadPoolExecutor(1) as one_more, answered.connected_to(write, engine):
+    with ThreadPoolExecutor(1) as one_more, asked.connected_to(write, engine):
         mark(api, owner)
     assert len(later) == 1
 

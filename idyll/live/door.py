@@ -145,7 +145,7 @@ class Door:
 
     def open(self) -> None:
         """Called in the worker once it serves."""
-        committed.connect(self.follower.wake)
+        committed.connect(self.follower.wake_and_seal)
         spawn(self.follower.run)
         spawn(self.follower.watch)
         spawn(self._watch)

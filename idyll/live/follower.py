@@ -32,6 +32,7 @@ class Follower:
         self.app = app
         self.hub = hub
         self.woken = threading.Event()
+        self.committed = False  # here, since the last step
         self.known = (0, 0)
         self.engine: Engine | None = None
         self.position = 0
@@ -39,9 +40,14 @@ class Follower:
         self.stepping = False
         self.failing = False
 
-    def wake(self, *_: object) -> None:
-        """Something was committed: who is here or elsewhere hears of it at once; for nobody a tick is soon enough."""
+    def wake(self) -> None:
+        """Something was committed elsewhere."""
+        self.woken.set()
+
+    def wake_and_seal(self, *_: object) -> None:
+        """Something was committed here; if nobody is here or elsewhere to hear of it, a tick is soon enough."""
         if self.hub.connections or self.hub.bus.shared.client is not None:
+            self.committed = True
             self.woken.set()
 
     def awake(self) -> bool:
@@ -92,6 +98,10 @@ class Follower:
 
     def step(self, *, look_at_rights: bool) -> None:
         """Everything committed until now: rights first, then events."""
+        if self.committed and not look_at_rights:
+            # Something waits for its place, nobody need ask. Should another process hold the log, `watch` goes on.
+            self.committed = False
+            events.seal()
         state = events.state()
         # Before anything that may have to wait for another process.
         if not self._look_at_rights(state) and look_at_rights:
