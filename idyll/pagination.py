@@ -15,13 +15,29 @@ from urllib.parse import urlencode
 import marshmallow as ma
 import orjson
 from flask import Response, current_app, request, stream_with_context
-from sqlalchemy import ColumnElement, Date, and_, bindparam, select, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Date,
+    Integer,
+    Label,
+    Text,
+    and_,
+    bindparam,
+    cast,
+    func,
+    literal_column,
+    select,
+    tuple_,
+)
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from .actor import Actor
 from .columns import Instant, instant_text
 from .database import execute, release
 from .errors import Invalid
+from .extensions import db
 from .fields import Schema, Whole
+from .running import Rows
 from .shapes import ANYBODY
 
 MAX_LIMIT = 100
@@ -49,18 +65,45 @@ class Listing:
     reverse: bool = False
     # Of one that is asked often: what its conditions ask for by name, and the statements that were made of it.
     parameters: dict[str, Any] | None = None
-    statements: dict[tuple[int, bool], Any] = field(default_factory=dict)
+    statements: dict[tuple[int, bool, bool], Any] = field(default_factory=dict)
 
     def rows(self, limit: int, after: list[Any] | None) -> Sequence[Any]:
         if self.parameters is None:
-            rows: Sequence[Any] = execute(self._statement(limit, after)).all()
-            return rows
-        form = (limit, after is not None)
+            return execute(self._statement(limit, after)).all()
+        return self._kept(self._statement, limit, after).all()
+
+    def page(self, limit: int, after: list[Any] | None) -> tuple[str, Sequence[Any] | None]:
+        """The encoded rows of a page, joined; and the keys of the last one where more follow."""
+        if self.parameters is not None and db.engine.dialect.name == "postgresql":
+            found = self._kept(self._joined, limit, after).one()
+            keys = found[2:] if found[1] > limit else None
+            return found[0] or "", keys and [_read(text, key) for text, key in zip(keys, self.keys, strict=True)]
+        rows = self.rows(limit + 1, after)
+        shown = rows[:limit]
+        bodies = ",".join([row[0] for row in (reversed(shown) if self.reverse else shown)])
+        return bodies, shown[-1][1:] if len(rows) > limit else None
+
+    def _kept(self, make: Callable[[int, list[Any] | None], Any], limit: int, after: list[Any] | None) -> Rows:
+        assert self.parameters is not None
+        form = (limit, after is not None, make == self._joined)
         if form not in self.statements:
             places = [bindparam(f"after_{i}", type_=key.type) for i, key in enumerate(self.keys)]
-            self.statements[form] = self._statement(limit, places if after is not None else None)
+            self.statements[form] = make(limit, places if after is not None else None)
         place = {f"after_{i}": value for i, value in enumerate(after or ())}
-        return execute(self.statements[form], self.parameters | place).all()
+        return execute(self.statements[form], self.parameters | place)
+
+    def _joined(self, limit: int, after: list[Any] | None) -> Any:
+        """The page as one value: fifty rows are fifty times the work on both sides of the wire."""
+        keys = [key.label(f"key_{i}") for i, key in enumerate(self.keys)]
+        order = [key.desc() if self.descending else key.asc() for key in self.keys]
+        place = func.row_number().over(order_by=order).label("place")
+        body = self.body.element if isinstance(self.body, Label) else self.body
+        rows = select(body.label("body"), *keys, place).where(*self.where).order_by(*order).limit(limit + 1)
+        found = (rows if after is None else rows.where(self._beyond(after))).subquery()
+        by = found.c.place.desc() if self.reverse else found.c.place
+        joined = func.string_agg(found.c.body, aggregate_order_by(literal_column("','"), by))
+        last = [func.max(cast(found.c[key.name], Text)).filter(found.c.place == limit) for key in keys]
+        return select(joined.filter(found.c.place <= limit), func.count(), *last)
 
     def _statement(self, limit: int, after: list[Any] | None) -> Any:
         order = [key.desc() if self.descending else key.asc() for key in self.keys]
@@ -128,11 +171,8 @@ def chosen(filters: dict[str, Any], **columns: Any) -> list[ColumnElement[bool]]
 def page(listing: Listing, limit: int, cursor: str | None, order: str = "") -> Response:
     """One page as `{"data": […], "nextCursor": …}` with its `Link` header. Raises `Invalid` for a forged cursor."""
     after = None if cursor is None else _read_cursor(cursor, listing.keys, order)
-    rows = listing.rows(limit + 1, after)
-    more = len(rows) > limit
-    rows = rows[:limit]
-    next_cursor = _make_cursor(rows[-1][1:], order) if more else None
-    bodies = ",".join([row[0] for row in (reversed(rows) if listing.reverse else rows)])
+    bodies, last = listing.page(limit, after)
+    next_cursor = _make_cursor(last, order) if last else None
     following = f'"{next_cursor}"' if next_cursor else "null"
     response = Response(f'{{"data":[{bodies}],"nextCursor":{following}}}', content_type="application/json")
     if next_cursor:
@@ -171,6 +211,11 @@ def _signature(payload: bytes, order: str) -> bytes:
     secret = current_app.config["SECRET_KEY"].encode()
     purpose = f"cursor|{request.path}|{order}|".encode()
     return hmac.digest(secret, purpose + payload, hashlib.sha256)[:SIGNATURE_BYTES]
+
+
+def _read(text: str, key: Any) -> Any:
+    """A key that PostgreSQL wrote as text."""
+    return int(text) if isinstance(key.type, Integer) else _typed(text, key)
 
 
 def _typed(value: Any, key: Any) -> Any:

@@ -233,7 +233,7 @@ def frame_of(packet: Any) -> bytes:
         size = len(payload)
         if size < 126:  # noqa: PLR2004 - of the RFC, as those below
             head = bytes((0x81, size))
-        elif size < 65536:  # noqa: PLR2004
+        elif size < 65536:  # noqa: PLR2004 - of the RFC, as that above
             head = b"\x81\x7e" + size.to_bytes(2)
         else:
             head = b"\x81\x7f" + size.to_bytes(8)
