@@ -21,7 +21,7 @@ from sqlalchemy.orm import aliased
 from ..clock import now
 from ..concurrency import a_place
 from ..database import execute
-from ..errors import TooManyRequests, Unauthorized
+from ..errors import Conflict, TooManyRequests, Unauthorized
 from ..fields import folded
 from ..ids import uuid7
 from ..limits import network
@@ -101,7 +101,11 @@ def own(user_id: str, address: str | None) -> Iterator[Attempt]:
     """Somebody who is signed in proves who they are: what is raised within is a failure like that of a log-in."""
     with a_place():
         found = _started(_START_OWN, _LOOK_AT_OWN, {"account": user_id}, {"own": user_id}, address)
-        yield found
+        try:
+            yield found
+        except Conflict:
+            give_back(found.id)
+            raise
         give_back(found.id)
 
 

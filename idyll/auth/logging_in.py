@@ -32,7 +32,7 @@ def log_in(name: str, password: str, code: str | None, caller: Caller) -> str:
             with transaction():
                 answer = service.open_session(attempt.user_id, caller, proof=Proof(attempt.id, stored, code))
         except Unauthorized as refusal:
-            if refusal.code == service.CODE_NEEDED:
+            if refusal.code == "two_step_required":
                 attempts.give_back(attempt.id)
             raise
     if passwords.is_outdated(stored):

@@ -3,7 +3,7 @@ from typing import Any
 import orjson
 from flask import current_app, g, request
 
-from ..blueprints import Blueprint, current_user, pending_too, public
+from ..blueprints import Blueprint, current_user, pending_too, public, unless_stale
 from ..concurrency import background
 from ..errors import Invalid, Unauthorized
 from ..membership import registration
@@ -83,6 +83,15 @@ def logout() -> None:
         service.end_session(current_user().session_id, by=current_user())
 
 
+@bp.route("/logout/everywhere", methods=["POST"])
+@pending_too
+@bp.answers(204)
+def logout_everywhere() -> None:
+    """End all your sessions, this one too"""
+    with transaction():
+        service.end_own_sessions(by=current_user())
+
+
 @bp.route("/me")
 @pending_too
 @bp.answers(200, MeOut)
@@ -97,15 +106,6 @@ def me() -> str:
 def sessions(_: dict[str, Any]) -> Listing:
     """List where you are logged in"""
     return service.sessions(viewer=current_user())
-
-
-@bp.route("/sessions", methods=["DELETE"])
-@pending_too
-@bp.answers(204)
-def end_sessions() -> None:
-    """Log out everywhere, here too"""
-    with transaction():
-        service.end_own_sessions(by=current_user())
 
 
 @bp.route("/sessions/<id:session_id>", methods=["DELETE"])
@@ -187,4 +187,5 @@ def end_two_step(fields: dict[str, Any]) -> None:
     """Switch two-step log-in off"""
     service.check_own_password(fields.get("current_password"), by=current_user())
     with transaction():
+        unless_stale(two_step.show, viewer=current_user())
         two_step.switch_off(current_user().id, by=current_user())

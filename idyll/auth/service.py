@@ -28,7 +28,6 @@ from .models import PasswordToken, RefreshToken, Session
 from .schemas import SessionOut
 
 LINK_LIFETIME = timedelta(days=7)
-CODE_NEEDED = "two_step_required"
 
 SESSIONS, REFRESH_TOKENS = Session.__table__, RefreshToken.__table__
 LINKS = PasswordToken.__table__
@@ -80,7 +79,7 @@ def open_session(user_id: str, caller: Caller, *, proof: Proof | None = None) ->
         raise attempts.wrong()
     if user.two_step_at is not None:
         if proof is None or proof.code is None:
-            raise Unauthorized("A code of your authenticator app is needed.", code=CODE_NEEDED)
+            raise Unauthorized("A code of your authenticator app is needed.", code="two_step_required")
         if not two_step.use(user.id, proof.code, by=by):
             raise attempts.wrong()
     session = {
