@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import struct
+import time
 from base64 import b32decode
 
 from conftest import PASSWORD
@@ -26,6 +27,13 @@ def wrong_code(secret):
         for code in ("000000", "111111", "222222", "333333", "444444", "555555", "666666", "777777")
         if code not in near
     )
+
+
+def steady():
+    """Waits for a step that has just begun, where it matters that none ends meanwhile."""
+    left = 30 - time.time() % 30
+    if left < 15:
+        time.sleep(left)
 
 
 def begin(api, someone):
