@@ -5,6 +5,7 @@ from contextlib import suppress
 from typing import Any
 
 from flask import current_app, g, request
+from sqlalchemy.exc import NoResultFound
 
 from . import idempotency
 from .actor import Actor
@@ -64,7 +65,7 @@ class Gate:
         with suppress(Misjudged):
             try:
                 answered = self._admitted(*args, **kwargs)
-            except Problem:
+            except (Problem, NoResultFound):  # there may be no such person
                 if is_true():
                     raise
             else:

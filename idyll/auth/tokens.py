@@ -78,7 +78,9 @@ def _verified(token: str, secret: str) -> dict[str, Any]:
     except (PyJWTError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
         raise Unauthorized from None
     sound = claims["type"] == "access" and is_id(claims["sid"]) and is_id(claims["sub"])
-    if not sound or not isinstance(claims["exp"], int):
+    if not sound or not isinstance(claims["exp"], int) or not isinstance(claims["iat"], int):
+        raise Unauthorized
+    if claims["exp"] - claims["iat"] > config["ACCESS_TOKEN_SECONDS"]:
         raise Unauthorized
     return claims
 
