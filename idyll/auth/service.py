@@ -114,8 +114,10 @@ _PRESENTED = (
 
 def refresh(token: str) -> str | None:
     """Rotates a refresh token; None when it was used before, which ended its session (commit it, then refuse)."""
-    digest, moment = tokens.digest(token), now()
+    digest = tokens.digest(token)
     session = execute(_PRESENTED, {"digest": digest}).first()
+    # After whoever used it at the same time, for whom this waited: otherwise their use would lie in the future.
+    moment, grace = now(), timedelta(seconds=current_app.config["REFRESH_REUSE_GRACE"])
     if session is None or session.ended_at or session.expires_at <= moment:
         raise Unauthorized
     user = _living(session.user_id)
@@ -125,7 +127,7 @@ def refresh(token: str) -> str | None:
         _give(following, session.id, moment)
         seen = {"last_seen_at": moment, "expires_at": _expiry(moment)}
         execute(update(SESSIONS).where(SESSIONS.c.id == session.id).values(seen))
-    elif moment - session.used_at >= timedelta(seconds=current_app.config["REFRESH_REUSE_GRACE"]):
+    elif not grace or moment - session.used_at >= grace:
         execute(update(SESSIONS).where(SESSIONS.c.id == session.id).values(ended_at=moment))
         rights_changed()
         by = Actor(user.id, user.role, user.status, session.id)
