@@ -20,7 +20,7 @@ from sqlalchemy.orm import aliased
 
 from ..clock import now
 from ..concurrency import a_place
-from ..database import execute
+from ..database import execute, release
 from ..errors import Conflict, TooManyRequests, Unauthorized
 from ..fields import folded
 from ..ids import uuid7
@@ -99,6 +99,7 @@ def start(name: str, address: str | None) -> Attempt:
 @contextmanager
 def own(user_id: str, address: str | None) -> Iterator[Attempt]:
     """Somebody who is signed in proves who they are: what is raised within is a failure like that of a log-in."""
+    release()  # nobody waits for a place with a connection in hand
     with a_place():
         found = _started(_START_OWN, _LOOK_AT_OWN, {"account": user_id}, {"own": user_id}, address)
         try:
