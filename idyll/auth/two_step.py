@@ -41,6 +41,7 @@ DRIFT = (0, -1, 1)  # a clock may be one step off
 RECOVERY_CODES, RECOVERY_BYTES = 10, 10
 
 SECRETS, CODES, SESSIONS = TwoStepSecret.__table__, RecoveryCode.__table__, Session.__table__
+NEW_SECRET, NEW_CODE = insert(SECRETS), insert(CODES)
 _SECRET = select(TwoStepSecret.secret, TwoStepSecret.last_step).where(TwoStepSecret.user_id == bindparam("user"))
 # The same code at the same moment, twice: of two changes of a row the second one sees the first.
 _USE_STEP = (
@@ -80,7 +81,7 @@ def enrol(*, by: Actor) -> str:
     secret = secrets.token_bytes(SECRET_BYTES)
     row = {"user_id": user.id, "secret": _sealed(secret, user.id), "last_step": 0, "created_at": now()}
     execute(delete(SECRETS).where(SECRETS.c.user_id == user.id))
-    execute(insert(SECRETS), row)
+    execute(NEW_SECRET, row)
     url = _totp(secret).get_provisioning_uri(user.email or user.display_name, ISSUER)
     return orjson.dumps({"secret": b32encode(secret).decode(), "otpauthUrl": url}).decode()
 
@@ -99,7 +100,7 @@ def confirm(code: str, *, by: Actor) -> str:
     people.save(user)
     codes = [_recovery_code() for _ in range(RECOVERY_CODES)]
     execute(delete(CODES).where(CODES.c.user_id == user.id))
-    execute(insert(CODES), [{"digest": digest(_plain(one)), "user_id": user.id, "used_at": None} for one in codes])
+    execute(NEW_CODE, [{"digest": digest(_plain(one)), "user_id": user.id, "used_at": None} for one in codes])
     others = (Session.user_id == user.id, Session.id != by.session_id, Session.ended_at.is_(None))
     execute(update(SESSIONS).where(*others).values(ended_at=moment))
     execute(update(SESSIONS).where(Session.id == by.session_id).values(proved_at=moment))
