@@ -27,7 +27,8 @@ PREVIEWS = re.compile(r"https://\*--([a-z0-9-]+)\.netlify\.app\Z")
 DSN = r"https?://[A-Za-z0-9:]+@[A-Za-z0-9.:-]+(/[\w-]+)*/\d+"
 ORIGIN = re.compile(r"https?://(\[[0-9a-f:]+\]|[a-z0-9.-]+)(:\d{1,5})?\Z")
 # Promised by the contract, built later: better no start than a promise that isn't kept.
-NOT_YET = ("MAIL_URL", "REQUIRE_TWO_STEP", "PAYOUT_SECOND_APPROVAL_FROM")
+NOT_YET = ("MAIL_URL", "PAYOUT_SECOND_APPROVAL_FROM")
+ROLES = ("editor", "moderator", "owner")
 
 
 class Misconfigured(SystemExit):
@@ -68,6 +69,15 @@ class _Reader:
         if raw not in ("0", "false", "off", "no"):
             self.faults.append(f"{name}: on or off, not {raw!r}")
         return False
+
+    def choices(self, name: str, choices: tuple[str, ...]) -> frozenset[str]:
+        """Some of the words, by commas; none when it is off."""
+        raw = self.text(name, "off").lower()
+        words = frozenset(word.strip() for word in raw.split(",")) - {"off"}
+        if words <= set(choices):
+            return words
+        self.faults.append(f"{name}: off, or some of {', '.join(choices)} by commas, not {raw!r}")
+        return frozenset()
 
     def choice(self, name: str, default: str, choices: tuple[str, ...]) -> str:
         raw = self.text(name, default).lower()
@@ -119,6 +129,8 @@ def load(environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
         "ACCESS_TOKEN_SECONDS": read.number("ACCESS_TOKEN_SECONDS", 900, least=30, most=86_400),
         "REFRESH_TOKEN_DAYS": read.number("REFRESH_TOKEN_DAYS", 30, least=1, most=365),
         "REFRESH_REUSE_GRACE": read.number("REFRESH_REUSE_GRACE", 10, least=0, most=300),
+        "REQUIRE_TWO_STEP": read.choices("REQUIRE_TWO_STEP", ROLES),
+        "TWO_STEP_AGAIN_MINUTES": read.number("TWO_STEP_AGAIN_MINUTES", 0, least=0, most=1440),
         "CHAT_FLOOD_LIMIT": read.number("CHAT_FLOOD_LIMIT", 10, least=1, most=10**9),
         "SOCKETS_PER_USER": read.number("SOCKETS_PER_USER", 10, least=1, most=10**6),
         "SOCKETS_PER_ADDRESS": read.number("SOCKETS_PER_ADDRESS", 200, least=1, most=10**6),

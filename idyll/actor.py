@@ -15,6 +15,8 @@ class Actor:
     session_id: str | None = None
     address: str | None = None
     request_id: str | None = None
+    # A member whose role must use two-step log-in, and who doesn't yet.
+    must_enrol: bool = False
 
     @property
     def room(self) -> str:

@@ -14,6 +14,7 @@ from flask_migrate import upgrade
 from sqlalchemy.exc import DBAPIError
 
 from . import actor, asyncapi, doctor, first_owner, health, openapi, sweeping
+from .auth import two_step
 from .demo import agency, logins
 from .errors import Problem
 from .membership import invitations
@@ -22,7 +23,7 @@ from .transactions import transaction
 from .users import service as users_service
 from .users.roles import Status
 
-users = AppGroup("users", help="The first owner, and links to set a password.")
+users = AppGroup("users", help="The first owner, links to set a password, and lost two-step log-ins.")
 
 
 def init_app(app: Flask) -> None:
@@ -97,6 +98,18 @@ def invite(email: str) -> None:
             raise click.ClickException(f"{email} was rejected; approve them first.")
         made = parsed(invitations.invite(user.id, by=actor.system()))["invite"]
     click.echo(f"{made['url']}\nIt works once, until {made['expiresAt']}.")
+
+
+@click.argument("email")
+@command("two-step-off", users)
+def two_step_off(email: str) -> None:
+    """Switch two-step log-in off for somebody who lost their app and their recovery codes."""
+    with transaction():
+        user = users_service.find_by_email(email.strip().lower())
+        if user is None:
+            raise click.ClickException(f"Nobody has the e-mail {email}.")
+        two_step.switch_off(user.id, by=actor.system())
+    click.echo(f"{email} logs in by password alone.")
 
 
 # -- starting --------------------------------------------------------------------------------------------------------
@@ -187,6 +200,6 @@ def doctor_command() -> None:
 
 @command("sweep")
 def sweep() -> None:
-    """Delete old events (EVENT_RETENTION_DAYS), stored answers and sessions now; servers do it by themselves."""
+    """Delete old events (EVENT_RETENTION_DAYS), answers, sessions and failures now; servers do it by themselves."""
     for what, count in sweeping.sweep().items():
         click.echo(f"{what} deleted: {count}")

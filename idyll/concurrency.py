@@ -6,7 +6,7 @@ The command line and the tests run unpatched; there everything runs where it sta
 import logging
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from socket import SHUT_RDWR
 from typing import Any, TypeVar
@@ -41,7 +41,8 @@ def patched() -> bool:
 
 
 @contextmanager
-def _a_place() -> Any:
+def a_place() -> Iterator[None]:
+    """One of the places for hashes. Raises `Unavailable` when too many wait for one."""
     global _waiting  # noqa: PLW0603 - one queue a process
     if _waiting >= WAITING_HASHES:
         raise Unavailable("Too many log-ins at once; try again.")
@@ -54,12 +55,11 @@ def _a_place() -> Any:
 
 
 def in_thread(work: Callable[..., T], *args: Any) -> T:
-    """Runs a slow computation in a real thread: it would stall every greenlet of this process."""
-    with _a_place():
-        if not patched():
-            return work(*args)
-        result: T = eventlet.tpool.execute(work, *args)
-        return result
+    """Runs a slow computation in a real thread, by somebody who has `a_place`: it would stall every greenlet."""
+    if not patched():
+        return work(*args)
+    result: T = eventlet.tpool.execute(work, *args)
+    return result
 
 
 def patient_postgres() -> None:

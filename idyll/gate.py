@@ -5,6 +5,7 @@ from contextlib import suppress
 from typing import Any
 
 from flask import current_app, g, request
+from sqlalchemy.exc import NoResultFound
 
 from . import idempotency
 from .actor import Actor
@@ -26,7 +27,9 @@ def current_user() -> Actor:
 
 
 def members_only(user: Actor) -> None:
-    """Raises `Forbidden` for who waits for approval."""
+    """Raises `Forbidden` for who waits for approval, and for who must enrol for two-step log-in first."""
+    if user.must_enrol:
+        raise Forbidden("Switch two-step log-in on first.", code="two_step_enrolment_required")
     if not is_member(user):
         raise Forbidden("This account waits for its approval.", code="account_pending")
 
@@ -39,7 +42,7 @@ class Gate:
         taken = getattr(view, "_apidoc", {}).get("arguments", {}).get("parameters", ())
         self.view = view
         self.name = f"{resource}.{view.__name__}"
-        self.keeps_answers = resource != "auth"
+        self.of_login = resource == "auth"
         self.takes = frozenset(part["in"] for part in taken)
         self.public = marks.get("public", False)
         self.limit = marks.get("limit", "")
@@ -62,7 +65,7 @@ class Gate:
         with suppress(Misjudged):
             try:
                 answered = self._admitted(*args, **kwargs)
-            except Problem:
+            except (Problem, NoResultFound):  # there may be no such person
                 if is_true():
                     raise
             else:
@@ -73,7 +76,8 @@ class Gate:
 
     def _admitted(self, *args: Any, **kwargs: Any) -> Any:
         user = current_user()
-        if not self.pending:
+        # Who must enrol may use what is about their own log-in, and nothing else.
+        if not self.pending or (user.must_enrol and not self.of_login):
             members_only(user)
         if self.rule is not None and not self.rule(user):
             raise Forbidden
@@ -83,4 +87,4 @@ class Gate:
         return self.view(*args, **kwargs)
 
     def _keeps(self) -> bool:
-        return self.keeps_answers and request.method == "POST"
+        return not self.of_login and request.method == "POST"

@@ -5,15 +5,22 @@ from typing import Protocol
 from .users.roles import MANAGERS, Role, Status
 
 
-class Person(Protocol):
-    """Whoever acts, or is acted on."""
+class Account(Protocol):
+    """Whoever is acted on."""
 
     @property
     def id(self) -> str | None: ...
     @property
     def role(self) -> str: ...
+
+
+class Person(Account, Protocol):
+    """Whoever acts."""
+
     @property
     def status(self) -> str: ...
+    @property
+    def must_enrol(self) -> bool: ...
 
 
 class Assigned(Protocol):
@@ -32,7 +39,8 @@ class Written(Protocol):
 
 
 def is_member(user: Person) -> bool:
-    return user.status == Status.APPROVED
+    """The approved; who must use two-step log-in and doesn't yet has no rights but to enrol."""
+    return user.status == Status.APPROVED and not user.must_enrol
 
 
 def is_manager(user: Person) -> bool:
@@ -43,18 +51,18 @@ def is_owner(user: Person) -> bool:
     return is_member(user) and user.role == Role.OWNER
 
 
-def is_self(user: Person, other: Person) -> bool:
+def is_self(user: Person, other: Account) -> bool:
     return user.id is not None and user.id == other.id
 
 
 # -- people: moderators manage editors only, the owner manages everybody -----------------------------------------
 
 
-def can_manage_user(user: Person, other: Person) -> bool:
+def can_manage_user(user: Person, other: Account) -> bool:
     return is_owner(user) or (is_manager(user) and other.role == Role.EDITOR)
 
 
-def can_edit_user(user: Person, other: Person) -> bool:
+def can_edit_user(user: Person, other: Account) -> bool:
     return is_self(user, other) or can_manage_user(user, other)
 
 
@@ -62,7 +70,7 @@ def can_grant_role(user: Person, role: str) -> bool:
     return is_owner(user) or (is_manager(user) and role == Role.EDITOR)
 
 
-def can_change_role(user: Person, other: Person) -> bool:
+def can_change_role(user: Person, other: Account) -> bool:
     return not is_self(user, other) and can_manage_user(user, other)
 
 

@@ -68,6 +68,8 @@ def _admit(auth: Any) -> None:
     # The log first: rights that are lost after this are seen by the follower, who compares.
     log_state = events.state()
     actor = tokens.identify(token, address=request.remote_addr, request_id=None)
+    if actor.must_enrol:
+        members_only(actor)
     claims = tokens.read(token)
     # Last of what may fail: a place that is taken is given back when its connection goes.
     found.caps.claim(engine, str(actor.id), session.network)

@@ -1,6 +1,7 @@
 """What is kept for a while and then deleted: each server does it once an hour, and `flask sweep` at once."""
 
 from . import idempotency
+from .auth import attempts
 from .auth import service as auth
 from .events import service as events
 
@@ -11,4 +12,5 @@ def sweep() -> dict[str, int]:
         "Events": events.sweep(),
         "Stored answers": idempotency.sweep(),
         "Sessions": auth.sweep(),
+        "Failed log-ins": attempts.sweep(),
     }

@@ -36,7 +36,7 @@ OWN_TRANSACTIONS = {
 # Before anybody is signed in: a `caller`, or the token itself, says who knocks.
 NOBODY_YET = {"open_session", "refresh", "reset_password", "register"}
 # What routes know services by.
-RULES = ("service", "decisions", "removal", "invitations", "registration")
+RULES = ("service", "decisions", "removal", "invitations", "registration", "two_step")
 LONGER = {"gunicorn.conf.py": "one file is what gunicorn reads, and it can't import the package"}
 
 

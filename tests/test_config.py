@@ -55,6 +55,8 @@ DEFAULTS = {
     "REFRESH_TOKEN_DAYS": 30,
     "CHAT_FLOOD_LIMIT": 10,
     "REFRESH_REUSE_GRACE": 10,
+    "REQUIRE_TWO_STEP": frozenset(),
+    "TWO_STEP_AGAIN_MINUTES": 0,
     "AGENCY_TIMEZONE": "Asia/Kolkata",
     "DEFAULT_CURRENCY": "INR",
     "EVENT_RETENTION_DAYS": 7,
@@ -65,6 +67,13 @@ DEFAULTS = {
 def test_the_defaults_are_those_of_the_contract():
     assert DEFAULTS.items() <= load(DEVELOPMENT).items()
     assert load(PRODUCTION)["FORCE_HTTPS"] is True
+
+
+@pytest.mark.parametrize(
+    ("text", "roles"), [("", ""), ("off", ""), ("owner", "owner"), (" Moderator, owner", "moderator owner")]
+)
+def test_roles_that_must_use_two_step_log_in_are_named_by_commas(text, roles):
+    assert load(DEVELOPMENT | {"REQUIRE_TWO_STEP": text})["REQUIRE_TWO_STEP"] == set(roles.split())
 
 
 def test_an_empty_variable_is_an_unset_one():
@@ -95,7 +104,8 @@ BAD = {
     "DEFAULT_CURRENCY": ["inr", "RUPEE", "₹"],
     "LOG_LEVEL": ["loud"],
     "MAIL_URL": ["smtp://mail"],
-    "REQUIRE_TWO_STEP": ["owner"],
+    "REQUIRE_TWO_STEP": ["on", "boss", "owner,boss", "owner;moderator"],
+    "TWO_STEP_AGAIN_MINUTES": ["-1", "1441", "soon"],
     "PAYOUT_SECOND_APPROVAL_FROM": ["50000"],
     "SENTRY_DSN": ["https://sentry"],
 }

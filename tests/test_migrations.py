@@ -14,7 +14,7 @@ from conftest import DATABASE, make_database, settings
 from flask import Flask
 from flask_migrate import Migrate, downgrade, upgrade
 from rows import fill
-from sqlalchemy import Connection, create_engine, inspect, make_url, select, text
+from sqlalchemy import Connection, Table, create_engine, inspect, make_url, select, text
 from sqlalchemy.exc import DBAPIError
 
 from config import database_url as normalised
@@ -23,7 +23,7 @@ from idyll.extensions import db
 from idyll.health import MIGRATIONS
 
 ROOT = Path(__file__).parent.parent
-STEPS = ["0006", "0005", "0004", "0003", "0002", "0001"]
+STEPS = ["0007", "0006", "0005", "0004", "0003", "0002", "0001"]
 TABLES = {table.name for table in db.metadata.sorted_tables}
 
 
@@ -48,16 +48,24 @@ def connection(empty: Flask) -> Iterator[Connection]:
 
 
 # What a migration after the first one brought, and takes with it when it goes.
-LATER_TABLES, LATER_COUNTERS = {"instances"}, {"rights"}
+LATER_TABLES = {"instances", "login_attempts", "two_step_secrets", "recovery_codes"}
+LATER_COUNTERS = {"rights"}
+LATER_COLUMNS = {"users": {"two_step_at"}, "sessions": {"network", "proved_at"}}
 
 
 def everything(connection: Connection, but: Container[str] = ()) -> dict[str, list[Any]]:
     tables = [table for table in db.metadata.sorted_tables if table.name not in but]
-    return {table.name: list(connection.execute(select(table).order_by(*table.primary_key))) for table in tables}
+    return {table.name: rows_of(connection, table) for table in tables}
+
+
+def rows_of(connection: Connection, table: Table, but: Container[str] = ()) -> list[Any]:
+    columns = [column for column in table.c if column.name not in but]
+    return list(connection.execute(select(*columns).order_by(*table.primary_key)))
 
 
 def what_was_there_first(connection: Connection) -> dict[str, list[Any]]:
-    rows = everything(connection, but=LATER_TABLES)
+    tables = [table for table in db.metadata.sorted_tables if table.name not in LATER_TABLES]
+    rows = {table.name: rows_of(connection, table, but=LATER_COLUMNS.get(table.name, ())) for table in tables}
     rows["counters"] = [row for row in rows["counters"] if row.name not in LATER_COUNTERS]
     return rows
 
@@ -91,6 +99,19 @@ def test_task_numbers_go_on_where_they_were_on_the_way_down_and_up(connection):
     upgrade()
     downgrade(revision="0005")
     assert connection.execute(text("SELECT value FROM counters WHERE name = 'task_number'")).scalar() == 43
+
+
+def test_where_sessions_came_from_is_known_after_the_way_up_as_far_as_it_can_be(connection):
+    upgrade()
+    fill(connection)
+    downgrade(revision="0006")
+    found = {}
+    for address in ("203.0.113.7", "2001:db8::7", None):
+        connection.execute(text("UPDATE sessions SET address = :address"), {"address": address})
+        upgrade()
+        found[address] = connection.execute(text("SELECT network FROM sessions")).scalar()
+        downgrade(revision="0006")
+    assert found == {"203.0.113.7": "203.0.113.7", "2001:db8::7": None, None: None}
 
 
 def test_the_way_down_ends_with_nothing_and_up_again_begins_anew(connection):

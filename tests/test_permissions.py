@@ -30,9 +30,15 @@ POST   /api/auth/refresh                                  200     200    200    
 POST   /api/auth/password/forgot                          202     202    202     202       202   202
 POST   /api/auth/password/reset                           204     204    204     204       204   204
 POST   /api/auth/logout                                   401     204    204     204       204   204
+POST   /api/auth/logout/everywhere                        401     204    204     204       204   204
 GET    /api/auth/me                                       401     200    200     200       200   200
 GET    /api/auth/sessions                                 401     200    200     200       200   200
 DELETE /api/auth/sessions/<id:session_id>                 401     404    204     404       404   404
+GET    /api/auth/two-step                                 401     200    200     200       200   200
+POST   /api/auth/two-step                                 401     201    201     201       201   201
+POST   /api/auth/two-step/confirm                         401     409    409     409       409   409
+POST   /api/auth/two-step/prove                           401     409    409     409       409   409
+DELETE /api/auth/two-step                                 401     204    204     204       204   204
 
 GET    /api/users                                         401     403    200     200       200   200
 POST   /api/users                                         401     403    403     403       201   201
@@ -171,6 +177,10 @@ class World:
             "POST /api/auth/login": {"login": self.editor.email, "password": PASSWORD},
             "POST /api/auth/refresh": {"refreshToken": self.editor.refresh_token},
             "POST /api/auth/password/forgot": {"email": self.editor.email},
+            "POST /api/auth/two-step": {"currentPassword": PASSWORD},
+            "POST /api/auth/two-step/confirm": {"code": "123456"},
+            "POST /api/auth/two-step/prove": {"code": "123456"},
+            "DELETE /api/auth/two-step": {"currentPassword": PASSWORD},
             "POST /api/users": NEW_PERSON,
             "POST /api/users #moderator": NEW_PERSON | {"role": "moderator"},
             "PUT /api/users/<id:user_id>": {"location": "Pune"},

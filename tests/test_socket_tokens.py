@@ -1,11 +1,14 @@
 """A socket and its access token: it ends with the token, unless a new one is shown in time."""
 
+import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 import pytest
 from doors import log_in
+from forgeries import forgeries
+from frames import WebSocket
 from talk import SOON, done, join, made, refused, stays, token_for
 
 BOTH = pytest.mark.parametrize("transport", ["websocket", "polling"])
@@ -56,6 +59,26 @@ def test_who_shows_a_new_token_in_time_carries_on(live, editor, other_editor, tr
     client.silent("token_expired", for_seconds=4.5)
     assert stays(client)
     assert join(client) == {editor.id}
+
+
+@pytest.mark.parametrize("namespace", ["", "/ws/chat,"])
+def test_of_all_forgeries_not_one_opens_a_socket_or_prolongs_one(live, editor, other_editor, namespace):
+    forged = list(forgeries(live.inside, editor, other_editor).items())
+    assert len(forged) >= 40
+    client = live.connect(editor, namespace=namespace.rstrip(",") or "/")
+    for few in (forged[at : at + 10] for at in range(0, len(forged), 10)):
+        with WebSocket(live.app.port) as wire:
+            for name, token in few:
+                wire.say(f"40{namespace}{json.dumps({'token': token})}", f'42{namespace}7["sync",{{}}]')
+                answer = wire.next()
+                assert answer.startswith(f"44{namespace}{{"), (name, answer)
+                assert json.loads(answer.removeprefix(f"44{namespace}"))["data"]["status"] == 401, name
+            assert not wire.hung_up(0.2)
+            assert wire.came == b""
+    for name, token in forged:
+        # A text of more than 1,024 characters is refused for its length.
+        assert refused(client, "authenticate", {"token": token})[0] in (401, 422), name
+    assert stays(client)
 
 
 def test_a_refused_token_prolongs_nothing(live, editor, other_editor):

@@ -42,6 +42,7 @@ LISTS = {
 }
 OBJECTS = [
     "/api/auth/me",
+    "/api/auth/two-step",
     "/api/users/<id:user_id>",
     "/api/applications/<id:application_id>",
     "/api/applications/status/<status_token>",

@@ -7,6 +7,7 @@ from base64 import urlsafe_b64encode
 import jwt
 import pytest
 from doors import later, log_in, refresh, refused
+from forgeries import forgeries
 from sqlalchemy import func, select
 
 from idyll.auth.models import RefreshToken
@@ -86,6 +87,18 @@ def test_a_token_signed_otherwise_is_refused(api, app, editor):
     ]
     for token in tokens:
         assert refused(api.get("/api/auth/me", token)), token[:80]
+
+
+def test_of_all_forgeries_not_one_is_accepted(api, app, editor, owner):
+    made = forgeries(app, editor, owner)
+    assert len(made) >= 40
+    for method, path in (("GET", "/api/auth/me"), ("POST", "/api/auth/logout"), ("GET", "/api/tasks")):
+        accepted = [name for name, token in made.items() if api(method, path, token).status_code != 401]
+        assert accepted == []
+    # Nor after the genuine one was seen, which the process remembers.
+    assert api.get("/api/auth/me", editor).status_code == 200
+    assert all(refused(api.get("/api/auth/me", token)) for token in made.values())
+    assert api.get("/api/auth/me", editor).status_code == 200
 
 
 @pytest.mark.parametrize(

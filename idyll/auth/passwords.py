@@ -1,13 +1,12 @@
 """Passwords: scrypt at OWASP's parameters, in real threads, and a list of those that everybody tries."""
 
 import secrets
-from functools import cache
 
 from flask import current_app
 from werkzeug.security import check_password_hash, generate_password_hash
 from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
-from ..concurrency import in_thread
+from ..concurrency import a_place, in_thread
 from ..database import release
 from ..errors import Invalid
 
@@ -23,19 +22,28 @@ def method() -> str:
 def hashed(password: str) -> str:
     """The hash to store. Takes a fifth of a second: never inside a transaction."""
     release()
-    return in_thread(generate_password_hash, password, method())
+    with a_place():
+        return in_thread(generate_password_hash, password, method())
 
 
 def matches(stored: str | None, password: str) -> bool:
-    """Whether it is the password; an account without one, or none at all, takes the same time."""
+    """Whether it is the password; an account without one, or none at all, takes the same time.
+
+    For whoever has `a_place`.
+    """
     release()
-    fits = in_thread(check_password_hash, stored or in_thread(_dummy, method()), password)
+    fits = in_thread(check_password_hash, stored or _nobodys(method()), password)
     return fits and stored is not None
 
 
-@cache
-def _dummy(of_method: str) -> str:
-    return generate_password_hash(secrets.token_hex(16), of_method)
+def _nobodys(of_method: str) -> str:
+    """What no password fits, at the cost of one that somebody has."""
+    return f"{of_method}${secrets.token_urlsafe(12)}${secrets.token_hex(64)}"
+
+
+def is_outdated(stored: str) -> bool:
+    """Whether it was made by other parameters than those of now."""
+    return stored.partition("$")[0] != method()
 
 
 def refuse_common(password: str | None, field: str = "password") -> None:

@@ -3,32 +3,38 @@ from typing import Any
 import orjson
 from flask import current_app, g, request
 
-from ..blueprints import Blueprint, current_user, pending_too, public
+from ..blueprints import Blueprint, current_user, pending_too, public, unless_stale
 from ..concurrency import background
 from ..errors import Invalid, Unauthorized
 from ..membership import registration
 from ..pagination import Listing
 from ..transactions import transaction
-from . import passwords, service, tokens
+from . import logging_in, passwords, service, tokens, two_step
 from .schemas import (
     Accepted,
+    CodeIn,
     ForgotIn,
     LoginIn,
     MeOut,
+    OwnPasswordIn,
+    RecoveryCodesOut,
     RefreshIn,
     RegisterIn,
     ResetIn,
     SessionOut,
     SessionQuery,
     TokensOut,
+    TwoStepOut,
+    TwoStepSecretOut,
 )
 
 bp = Blueprint("auth", __name__, description="Log-in, tokens, sessions and passwords")
 
 
 def caller() -> service.Caller:
+    address = request.remote_addr and request.remote_addr[:64]
     device = "".join(c for c in request.headers.get("User-Agent", "") if c.isprintable())[:200]
-    return service.Caller(request.remote_addr, device or None, g.get("request_id"))
+    return service.Caller(address, device or None, g.get("request_id"))
 
 
 @bp.route("/register", methods=["POST"])
@@ -49,11 +55,9 @@ def register(fields: dict[str, Any]) -> str:
 @bp.accepts(LoginIn)
 @bp.answers(200, TokensOut)
 def login(fields: dict[str, Any]) -> str:
-    """Log in by e-mail or username"""
+    """Log in by e-mail or username; with `code` where two-step log-in is on (401 `two_step_required` without)"""
     name = fields.get("login") or fields.get("email") or fields["username"]
-    user_id, proved = service.check_password(name, fields["password"])
-    with transaction():
-        return service.open_session(user_id, caller(), proved=proved)
+    return logging_in.log_in(name, fields["password"], fields["code"], caller())
 
 
 @bp.route("/refresh", methods=["POST"])
@@ -77,6 +81,15 @@ def logout() -> None:
     """End this session"""
     with transaction():
         service.end_session(current_user().session_id, by=current_user())
+
+
+@bp.route("/logout/everywhere", methods=["POST"])
+@pending_too
+@bp.answers(204)
+def logout_everywhere() -> None:
+    """End all your sessions, this one too"""
+    with transaction():
+        service.end_own_sessions(by=current_user())
 
 
 @bp.route("/me")
@@ -126,3 +139,53 @@ def reset(fields: dict[str, Any]) -> None:
     password_hash = passwords.hashed(fields["password"])
     with transaction():
         service.reset_password(fields["token"], password_hash, caller())
+
+
+@bp.route("/two-step")
+@pending_too
+@bp.answers(200, TwoStepOut)
+def show_two_step() -> str:
+    """Show whether two-step log-in is on"""
+    return two_step.show(viewer=current_user())
+
+
+@bp.route("/two-step", methods=["POST"])
+@pending_too
+@bp.accepts(OwnPasswordIn)
+@bp.answers(201, TwoStepSecretOut)
+def begin_two_step(fields: dict[str, Any]) -> str:
+    """Get a secret for an authenticator app; nothing changes before a code of it is confirmed"""
+    service.check_own_password(fields.get("current_password"), by=current_user())
+    with transaction():
+        return two_step.enrol(by=current_user())
+
+
+@bp.route("/two-step/confirm", methods=["POST"])
+@pending_too
+@bp.accepts(CodeIn)
+@bp.answers(200, RecoveryCodesOut)
+def confirm_two_step(fields: dict[str, Any]) -> str:
+    """Switch two-step log-in on by a first code; your sessions elsewhere end"""
+    with transaction():
+        return two_step.confirm(fields["code"], by=current_user())
+
+
+@bp.route("/two-step/prove", methods=["POST"])
+@pending_too
+@bp.accepts(CodeIn)
+@bp.answers(204)
+def prove_two_step(fields: dict[str, Any]) -> None:
+    """Show a code again, as money and roles may ask (403 `two_step_again_required`)"""
+    logging_in.prove_again(fields["code"], by=current_user())
+
+
+@bp.route("/two-step", methods=["DELETE"])
+@pending_too
+@bp.accepts(OwnPasswordIn)
+@bp.answers(204)
+def end_two_step(fields: dict[str, Any]) -> None:
+    """Switch two-step log-in off"""
+    service.check_own_password(fields.get("current_password"), by=current_user())
+    with transaction():
+        unless_stale(two_step.show, viewer=current_user())
+        two_step.switch_off(current_user().id, by=current_user())

@@ -7,6 +7,13 @@ from ..pagination import PageQuery
 from ..users.schemas import UserOut
 
 
+class Code(Text):
+    """A code of two-step log-in, as people copy it: blanks and dashes don't matter."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(64, **kwargs)
+
+
 class RegisterIn(Schema):
     EXAMPLE = {
         "email": "asha@example.com",
@@ -24,12 +31,13 @@ class RegisterIn(Schema):
 class LoginIn(Schema):
     """`login`, `email` or `username`: one of them, all the same."""
 
-    EXAMPLE = {"login": "asha", "password": "four-minutes-of-film"}
+    EXAMPLE = {"login": "asha", "password": "four-minutes-of-film", "code": "492039"}
 
     login = Text(254, optional=True)
     email = Text(254, optional=True)
     username = Text(254, optional=True)
     password = Secret(required=True)
+    code = Code(optional=True, load_default=None, metadata={"description": "Where two-step log-in is on"})
 
     @validates_schema
     def one_name(self, data: dict[str, Any], **_: Any) -> None:
@@ -56,6 +64,47 @@ class ResetIn(Schema):
 
     token = Secret(required=True)
     password = Password(required=True)
+
+
+class OwnPasswordIn(Schema):
+    EXAMPLE = {"currentPassword": "four-minutes-of-film"}
+
+    current_password = Secret()
+
+
+class CodeIn(Schema):
+    EXAMPLE = {"code": "492039"}
+
+    code = Code()
+
+
+class TwoStepOut(Schema):
+    EXAMPLE = {"enabled": True, "required": False, "enabledAt": "2026-01-05T09:30:00.000Z", "recoveryCodesLeft": 10}
+
+    enabled = fields.Boolean(required=True)
+    required = fields.Boolean(required=True, metadata={"description": "Whether your role must use it"})
+    enabled_at = Moment(required=True, allow_none=True)
+    recovery_codes_left = fields.Integer(required=True)
+
+
+class TwoStepSecretOut(Schema):
+    """Shown once; two-step log-in is on when a code of it was confirmed."""
+
+    EXAMPLE = {
+        "secret": "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP",
+        "otpauthUrl": "otpauth://totp/Idyll:asha%40example.com?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&issuer=Idyll",
+    }
+
+    secret = fields.String(required=True, metadata={"description": "For typing: base32"})
+    otpauth_url = fields.String(required=True, metadata={"description": "For a QR code"})
+
+
+class RecoveryCodesOut(Schema):
+    """Shown once. Each logs in once, in the place of a code of the app."""
+
+    EXAMPLE = {"recoveryCodes": ["mfzw-i43b-onsg-g5dj", "nzsx-a2lo-orzw-kzlt"]}
+
+    recovery_codes = fields.List(fields.String(), required=True)
 
 
 class TokensOut(Schema):

@@ -13,7 +13,6 @@ from ..audit.service import note
 from ..clock import now
 from ..database import execute
 from ..errors import Forbidden, NotFound, Unauthorized
-from ..fields import folded
 from ..ids import uuid7
 from ..notifications.models import Kind
 from ..notifications.service import News, managers, tell, unread_of
@@ -24,7 +23,7 @@ from ..transactions import rights_changed, transaction
 from ..users.models import User
 from ..users.roles import MANAGERS, Status
 from ..users.service import people
-from . import passwords, tokens
+from . import attempts, passwords, tokens, two_step
 from .models import PasswordToken, RefreshToken, Session
 from .schemas import SessionOut
 
@@ -47,53 +46,56 @@ class Caller:
         return Actor(user.id, user.role, user.status, session_id, self.address, self.request_id)
 
 
-def check_password(login: str, password: str) -> tuple[str, str]:
-    """The account's id and the hash that was met; takes as long for an unknown one.
+@dataclass(frozen=True)
+class Proof:
+    """What a log-in has shown. While its hash was computed, the password may have changed, or a code become needed."""
 
-    Raises `Unauthorized`; for the rejected `Forbidden`.
-    """
-    key = folded(login)
-    wanted = select(User.id, User.password_hash, User.status).where(User.there())
-    row = execute(wanted.where(or_(User.email == key, User.username_key == key))).first()
-    if not passwords.matches(row.password_hash if row else None, password) or row is None:
-        raise Unauthorized("Wrong e-mail, username or password.", code="invalid_credentials")
-    if row.status == Status.REJECTED:
-        raise Forbidden("This account was rejected.", code="account_rejected")
-    return row.id, row.password_hash
+    attempt: str
+    password_hash: str
+    code: str | None
 
 
-def check_own_password(user_id: str | None, password: str | None) -> None:
+def check_own_password(password: str | None, *, by: Actor) -> None:
     """Before a change that a stolen session must not make. Raises `Forbidden` naming `currentPassword`."""
-    stored = execute(select(User.password_hash).where(User.id == user_id)).scalar()
-    if not passwords.matches(stored, password or ""):
-        raise Forbidden(
-            "Your current password is needed.",
-            code="current_password_wrong",
-            errors={"currentPassword": ["It is missing or wrong."]},
-        )
+    with attempts.own(str(by.id), by.address) as found:
+        if not passwords.matches(found.password_hash, password or ""):
+            raise Forbidden(
+                "Your current password is needed.",
+                code="current_password_wrong",
+                errors={"currentPassword": ["It is missing or wrong."]},
+            )
 
 
-def open_session(user_id: str, caller: Caller, *, proved: str | None = None) -> str:
+def open_session(user_id: str, caller: Caller, *, proof: Proof | None = None) -> str:
     """A new session; the answer of a log-in. Raises `Unauthorized` if the person went meanwhile.
 
-    `proved` is the hash that the password met: while it was computed another password may have been set.
+    `proof` is what a log-in has shown; who has just registered shows nothing.
     """
     user = _living(user_id)
-    if proved is not None and user.password_hash != proved:
-        raise Unauthorized("Wrong e-mail, username or password.", code="invalid_credentials")
-    moment, session_id, refresh = now(), uuid7(), tokens.opaque()
+    moment, refresh = now(), tokens.opaque()
+    session_id = proof.attempt if proof else uuid7()
+    by = caller.as_actor(user, session_id)
+    if proof is not None and user.password_hash != proof.password_hash:
+        raise attempts.wrong()
+    if user.two_step_at is not None:
+        if proof is None or proof.code is None:
+            raise Unauthorized("A code of your authenticator app is needed.", code="two_step_required")
+        if not two_step.use(user.id, proof.code, by=by):
+            raise attempts.wrong()
     session = {
         "id": session_id,
         "user_id": user.id,
         "device": caller.device,
         "address": caller.address,
+        "network": attempts.network_of(caller.address),
         "created_at": moment,
         "last_seen_at": moment,
         "expires_at": _expiry(moment),
+        "proved_at": moment if user.two_step_at else None,
     }
     execute(NEW_SESSION, session)
     _give(refresh, session_id, moment)
-    note("session.created", "session", session_id, by=caller.as_actor(user, session_id))
+    note("session.created", "session", session_id, by=by)
     return _answer(user.id, session_id, refresh)
 
 
@@ -112,8 +114,10 @@ _PRESENTED = (
 
 def refresh(token: str) -> str | None:
     """Rotates a refresh token; None when it was used before, which ended its session (commit it, then refuse)."""
-    digest, moment = tokens.digest(token), now()
+    digest = tokens.digest(token)
     session = execute(_PRESENTED, {"digest": digest}).first()
+    # After whoever used it at the same time, for whom this waited: otherwise their use would lie in the future.
+    moment, grace = now(), timedelta(seconds=current_app.config["REFRESH_REUSE_GRACE"])
     if session is None or session.ended_at or session.expires_at <= moment:
         raise Unauthorized
     user = _living(session.user_id)
@@ -123,7 +127,7 @@ def refresh(token: str) -> str | None:
         _give(following, session.id, moment)
         seen = {"last_seen_at": moment, "expires_at": _expiry(moment)}
         execute(update(SESSIONS).where(SESSIONS.c.id == session.id).values(seen))
-    elif moment - session.used_at >= timedelta(seconds=current_app.config["REFRESH_REUSE_GRACE"]):
+    elif not grace or moment - session.used_at >= grace:
         execute(update(SESSIONS).where(SESSIONS.c.id == session.id).values(ended_at=moment))
         rights_changed()
         by = Actor(user.id, user.role, user.status, session.id)
@@ -133,7 +137,7 @@ def refresh(token: str) -> str | None:
 
 
 _LIVING = (
-    select(User.id, User.role, User.status, User.password_hash)
+    select(User.id, User.role, User.status, User.password_hash, User.two_step_at)
     .where(User.id == bindparam("id"), User.there(), User.status != Status.REJECTED)
     .with_for_update(read=True)
 )
@@ -188,6 +192,12 @@ def end_session(session_id: str | None, *, by: Actor) -> None:
     note("session.ended", "session", str(session_id), by=by)
 
 
+def end_own_sessions(*, by: Actor) -> None:
+    """Everywhere, here too."""
+    end_sessions(str(by.id))
+    note("session.ended", "user", str(by.id), by=by)
+
+
 def end_sessions(user_id: str, *, but: str | None = None) -> None:
     """Ends every session of somebody: their tokens are worth nothing from here on."""
     theirs = update(SESSIONS).where(Session.user_id == user_id, Session.ended_at.is_(None))
@@ -196,12 +206,14 @@ def end_sessions(user_id: str, *, but: str | None = None) -> None:
 
 
 def erase_sessions(user_id: str) -> None:
-    """Of a removed person: devices and addresses are personal too."""
+    """Of a removed person: devices and addresses are personal too, and secrets are of no use."""
     theirs = select(Session.id).where(Session.user_id == user_id).scalar_subquery()
     execute(delete(REFRESH_TOKENS).where(RefreshToken.session_id.in_(theirs)))
     execute(delete(SESSIONS).where(Session.user_id == user_id))
     rights_changed()
     execute(delete(LINKS).where(PasswordToken.user_id == user_id))
+    two_step.forget(user_id)
+    attempts.forget(user_id)
 
 
 # -- password links --------------------------------------------------------------------------------------------------
@@ -242,10 +254,13 @@ def reset_password(token: str, password_hash: str, caller: Caller) -> None:
 
 
 def sweep() -> int:
-    """Deletes sessions that ended or ran out a week ago, with their tokens; gives how many."""
+    """Deletes sessions that ended or ran out a week ago, with their tokens; gives how many.
+
+    Not while the address that they were opened from is known by them (idyll/auth/attempts.py).
+    """
     with transaction():
         old = now() - timedelta(days=7)
-        over = or_(Session.expires_at < old, Session.ended_at < old)
+        over = or_(Session.expires_at < old, Session.ended_at < old) & (Session.created_at < now() - attempts.KNOWN)
         execute(delete(REFRESH_TOKENS).where(RefreshToken.session_id.in_(select(Session.id).where(over))))
         swept = int(execute(delete(SESSIONS).where(over)).rowcount)
         execute(delete(LINKS).where(PasswordToken.expires_at < old))

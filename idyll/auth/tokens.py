@@ -14,7 +14,7 @@ import jwt
 from flask import Request, current_app, g
 from flask_jwt_extended import create_access_token
 from jwt.exceptions import PyJWTError
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, case, select
 from sqlalchemy.orm import aliased
 
 from .. import guess
@@ -35,8 +35,10 @@ def _lives(session: Any, person: Any) -> tuple[Any, ...]:
 
 
 def _who(session: Any, person: Any) -> Any:
-    """The bearer's role and status now; one row if the session lives, and so does the person."""
-    found = select(person.role + "|" + person.status).join_from(session, person, session.user_id == person.id)
+    """The bearer's role, status and two-step log-in now; one row if the session lives, and so does the person."""
+    two_step = case((person.two_step_at.is_(None), ""), else_="on")
+    said = person.role + "|" + person.status + "|" + two_step
+    found = select(said).join_from(session, person, session.user_id == person.id)
     mine = (session.id == bindparam("sid"), person.id == bindparam("sub"))
     return found.where(*mine, *_lives(session, person))
 
@@ -44,7 +46,7 @@ def _who(session: Any, person: Any) -> Any:
 # Built once: SQLAlchemy then finds its text at once.
 _WHO = _who(Session, User)
 # By names of its own, since the statement that it goes along with may be about the same tables.
-_NOW = _who(aliased(Session), aliased(User)).scalar_subquery().label("said")
+_SAID_NOW = _who(aliased(Session), aliased(User)).scalar_subquery().label("said")
 
 
 def access_token(user_id: str, session_id: str) -> str:
@@ -76,7 +78,9 @@ def _verified(token: str, secret: str) -> dict[str, Any]:
     except (PyJWTError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
         raise Unauthorized from None
     sound = claims["type"] == "access" and is_id(claims["sid"]) and is_id(claims["sub"])
-    if not sound or not isinstance(claims["exp"], int):
+    if not sound or not isinstance(claims["exp"], int) or not isinstance(claims["iat"], int):
+        raise Unauthorized
+    if claims["exp"] - claims["iat"] > config["ACCESS_TOKEN_SECONDS"]:
         raise Unauthorized
     return claims
 
@@ -99,7 +103,7 @@ def presume(request: Request) -> Actor:
     said = guess.last_said(claims["sid"])
     if said is None or "transaction" in g:
         return authenticate(request)
-    g.guess = guess.Guess(said, _WHO, _NOW, {"sid": claims["sid"], "sub": claims["sub"]})
+    g.guess = guess.Guess(said, _WHO, _SAID_NOW, {"sid": claims["sid"], "sub": claims["sub"]})
     return _actor(claims, said, request.remote_addr, g.get("request_id"))
 
 
@@ -121,8 +125,14 @@ def identify(token: str, *, address: str | None, request_id: str | None) -> Acto
 
 
 def _actor(claims: dict[str, Any], said: str, address: str | None, request_id: str | None) -> Actor:
-    role, status = said.split("|")
-    return Actor(claims["sub"], role, status, claims["sid"], address, request_id)
+    role, status, two_step = said.split("|")
+    enrol = must_enrol(role, status, two_step)
+    return Actor(claims["sub"], role, status, claims["sid"], address, request_id, enrol)
+
+
+def must_enrol(role: str, status: str, two_step: object) -> bool:
+    """Whether somebody may only enrol for two-step log-in. Who waits for approval may do next to nothing anyway."""
+    return not two_step and role in current_app.config["REQUIRE_TWO_STEP"] and status == Status.APPROVED
 
 
 _RIGHTS = (
@@ -130,6 +140,7 @@ _RIGHTS = (
         Session.id.label("sid"),
         User.role,
         User.status,
+        User.two_step_at,
         select(Counter.value).where(Counter.name == RIGHTS).scalar_subquery().label("as_of"),
     )
     .join_from(Session, User, User.id == Session.user_id)
@@ -148,8 +159,13 @@ def rights_of(actors: Iterable[Actor]) -> dict[str, tuple[Actor, int] | None]:
         rows = execute(_RIGHTS_OF_ONE, {"sid": next(iter(sessions))}).all()
     else:
         rows = execute(_RIGHTS.where(Session.id.in_(sessions))).all()
-    now = {row.sid: (replace(sessions[row.sid], role=row.role, status=row.status), row.as_of) for row in rows}
+    now = {row.sid: (_now(sessions[row.sid], row), row.as_of) for row in rows}
     return {session: now.get(session) for session in sessions}
+
+
+def _now(actor: Actor, row: Any) -> Actor:
+    enrol = must_enrol(row.role, row.status, row.two_step_at)
+    return replace(actor, role=row.role, status=row.status, must_enrol=enrol)
 
 
 # -- opaque tokens: 256 bits, stored as hashes ---------------------------------------------------------------------

@@ -10,6 +10,7 @@ from ..actor import Actor
 from ..applications import service as applications
 from ..applications.models import Application, Decision
 from ..auth.service import end_links, end_sessions, password_link
+from ..auth.two_step import ask_again
 from ..clock import now
 from ..errors import Conflict, Forbidden
 from ..notifications.models import Kind
@@ -19,12 +20,14 @@ from ..shapes import joined, shown
 from ..transactions import rights_changed
 from ..users import service as users
 from ..users.models import User
-from ..users.roles import Role, Status
+from ..users.roles import MANAGERS, Role, Status
 
 
 def admit(fields: dict[str, Any], password_hash: str | None, *, by: Actor) -> User:
     """A member at once; what they applied for is decided by it."""
     waiting = applications.lock_pending_of(fields["email"])
+    if fields["role"] in MANAGERS:
+        ask_again(by=by)
     user = users.create(fields, password_hash, by=by)
     applications.decide(waiting, Decision.APPROVED, None, user_id=user.id, by=by)
     return user
@@ -84,6 +87,8 @@ def lock(user_id: str, changes: dict[str, Any], *, by: Actor) -> User:
 def edit_person(user: User, changes: dict[str, Any], password_hash: str | None, *, by: Actor) -> None:
     """A change of somebody's profile with what follows from it: the decision, and the end of sessions."""
     old_role, old_status, old_email = user.role, user.status, user.email
+    if changes.get("role", user.role) != user.role:
+        ask_again(by=by)
     users.edit(user, changes, password_hash, by=by)
     if user.role != old_role:
         rights_changed()

@@ -7,6 +7,7 @@ from sqlalchemy import insert, select, update
 
 from ..actor import Actor
 from ..audit.service import difference, note
+from ..auth.two_step import ask_again
 from ..clock import now
 from ..database import execute
 from ..errors import Conflict, Forbidden, Invalid
@@ -186,6 +187,8 @@ def _decide(payout: Payout, changes: dict[str, Any], *, by: Actor) -> News:
         return _news(payout, "Payout")
     if status not in MOVES.get(PayoutStatus(payout.status), ()):
         raise _not_now(payout, f"A payout that is {payout.status} can't become {status}.")
+    if status in (PayoutStatus.APPROVED, PayoutStatus.PAID):
+        ask_again(by=by)
     moment = now()
     payout.status = status
     if status == PayoutStatus.PAID:

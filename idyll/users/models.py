@@ -45,6 +45,8 @@ class User(Model):
     contact: Mapped[str | None] = mapped_column(String(200))
     theme: Mapped[str] = mapped_column(String(8), default=Theme.DARK)
     sound_enabled: Mapped[bool] = mapped_column(default=True)
+    # Since when a log-in needs a code; here and not beside its secret, so that whoever locks the row knows.
+    two_step_at: Mapped[datetime | None]
     search_name: Mapped[str] = mapped_column(String(400), default="")
     search_text: Mapped[str] = mapped_column(String(1600), default="")
     created_at: Mapped[datetime] = mapped_column(default=now)

@@ -66,7 +66,7 @@ def _own_password(changes: dict[str, Any], user_id: str) -> str | None:
         return None
     if not changes.keys() & {"password", "email"}:
         return None
-    check_own_password(user_id, changes.get("current_password"))
+    check_own_password(changes.get("current_password"), by=current_user())
     if "password" not in changes:
         return None
     passwords.refuse_common(changes["password"])
@@ -80,7 +80,7 @@ def remove(fields: dict[str, Any], user_id: str) -> None:
     """Remove a member, or oneself with the current password"""
     by = current_user()
     if user_id == by.id:
-        check_own_password(by.id, fields.get("current_password"))
+        check_own_password(fields.get("current_password"), by=by)
     with transaction():
         removal.lock(user_id, by=by)
         unless_stale(service.show, user_id, viewer=by)

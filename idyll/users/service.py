@@ -2,7 +2,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, or_, select
+from sqlalchemy import bindparam, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ..actor import Actor
@@ -207,10 +207,17 @@ def email_now(user_id: str) -> str | None:
     return email
 
 
+def renew_hash(user_id: str, old: str, new: str) -> None:
+    """The same password hashed anew, unless another one was set meanwhile."""
+    users = people.table
+    execute(update(users).where(users.c.id == user_id, users.c.password_hash == old).values(password_hash=new))
+
+
 def erase(user: User) -> None:
     """Nothing personal is left; the row stays for what refers to it."""
     user.email = user.username = user.username_key = user.password_hash = None
     user.photo_url = user.location = user.software = user.portfolio_link = user.contact = None
+    user.two_step_at = None
     user.display_name = FORMER_MEMBER
     user.status, user.search_name, user.search_text = Status.REJECTED, "", ""
     user.removed_at = user.updated_at = now()

@@ -1,0 +1,54 @@
+"""A log-in: counted, hashed and opened by as many at a time as there are places for hashes."""
+
+from contextlib import suppress
+
+from flask import current_app
+
+from ..actor import Actor
+from ..concurrency import a_place, background
+from ..errors import Forbidden, Unauthorized, Unavailable
+from ..transactions import transaction
+from ..users.roles import Status
+from ..users.service import renew_hash
+from . import attempts, passwords, service, two_step
+from .service import Caller, Proof
+
+
+def log_in(name: str, password: str, code: str | None, caller: Caller) -> str:
+    """The answer with the new session's tokens.
+
+    Raises `Unauthorized`, alike and after the same time whatever was wrong; with the right password it says that a code
+    is missing or, by `Forbidden`, that the account was rejected.
+    """
+    with a_place():
+        attempt = attempts.start(name, caller.address)
+        stored = attempt.password_hash
+        if not passwords.matches(stored, password) or attempt.user_id is None or stored is None:
+            raise attempts.wrong()
+        if attempt.status == Status.REJECTED:
+            attempts.give_back(attempt.id)
+            raise Forbidden("This account was rejected.", code="account_rejected")
+        try:
+            with transaction():
+                answer = service.open_session(attempt.user_id, caller, proof=Proof(attempt.id, stored, code))
+        except Unauthorized as refusal:
+            if refusal.code == "two_step_required":
+                attempts.give_back(attempt.id)
+            raise
+    if passwords.is_outdated(stored):
+        background(current_app._get_current_object(), _renew, attempt.user_id, stored, password)  # type: ignore[attr-defined]  # of the proxy
+    return answer
+
+
+def prove_again(code: str, *, by: Actor) -> None:
+    """Somebody who is signed in shows a code, before money and roles; a wrong one counts like that of a log-in."""
+    with attempts.own(str(by.id), by.address), transaction():
+        two_step.prove_again(code, by=by)
+
+
+def _renew(user_id: str, stored: str, password: str) -> None:
+    """The same password at the cost of now. Where too much waits, the next log-in does it."""
+    with suppress(Unavailable):
+        renewed = passwords.hashed(password)
+        with transaction():
+            renew_hash(user_id, stored, renewed)
