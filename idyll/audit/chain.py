@@ -23,7 +23,7 @@ from .models import AuditRow, AuditSeal
 LOCK = "audit_sealed"
 GENESIS = "0" * 64
 NOTHING = "00000000-0000-7000-8000-000000000000"
-BATCH = 100
+BATCH = 64
 PAGE = 1000
 # No transaction lasts so long: a row that is older and has no seal did not come from one.
 LATE = timedelta(minutes=10)
@@ -82,9 +82,18 @@ def _seal_some(after: str) -> list[dict[str, Any]]:
     for row in execute(_WAITING, {"after": after}):
         position, digest = position + 1, digest_of(digest, row)
         seals.append({"position": position, "audit_id": row.id, "digest": digest})
-    if seals:
-        execute(_NEW, seals)
+    for some in _by_powers_of_two(seals):
+        execute(_NEW, some)
     return seals
+
+
+def _by_powers_of_two(seals: list[Any]) -> Iterator[list[Any]]:
+    """An INSERT of so many rows is a statement of its own, which is kept: of few lengths."""
+    done = 0
+    while done < len(seals):
+        length = 1 << (len(seals) - done).bit_length() - 1
+        yield seals[done : done + length]
+        done += length
 
 
 def digest_of(before: str, row: Any) -> str:
