@@ -13,7 +13,7 @@ from alembic.script import ScriptDirectory
 from conftest import DATABASE, make_database, settings
 from flask import Flask
 from flask_migrate import Migrate, downgrade, upgrade
-from rows import fill
+from rows import copy_last, fill
 from sqlalchemy import Connection, create_engine, inspect, make_url, select, text
 from sqlalchemy.exc import DBAPIError
 
@@ -21,6 +21,7 @@ from config import database_url as normalised
 from idyll import create_app
 from idyll.extensions import db
 from idyll.health import MIGRATIONS
+from idyll.ledger import service as books
 
 ROOT = Path(__file__).parent.parent
 STEPS = ["0008", "0006", "0005", "0004", "0003", "0002", "0001"]
@@ -91,6 +92,26 @@ def test_task_numbers_go_on_where_they_were_on_the_way_down_and_up(connection):
     upgrade()
     downgrade(revision="0005")
     assert connection.execute(text("SELECT value FROM counters WHERE name = 'task_number'")).scalar() == 43
+
+
+def test_the_books_are_made_of_the_payouts_that_are_there(connection):
+    upgrade()
+    money = {"amount_minor": 7, "currency": "INR"}
+    fill(connection, payouts={**money, "status": "paid"}, payments=money, ledger=money)
+    for status in ("pending", "approved", "rejected", "cancelled"):
+        copy_last(connection, db.metadata.tables["payouts"], 2, status=status, live_task_id=None)
+    downgrade(revision="0006")
+    upgrade()
+    assert list(books.faults()) == []
+    balances = books.all_balances()
+    assert balances == {
+        "asked": {"INR": -63},
+        "pending": {"INR": 14},
+        "approved": {"INR": 14},
+        "paid": {"INR": 7},
+        "rejected": {"INR": 14},
+        "cancelled": {"INR": 14},
+    }
 
 
 def test_the_way_down_ends_with_nothing_and_up_again_begins_anew(connection):

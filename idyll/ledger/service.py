@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
-from sqlalchemy import Select, and_, func, insert, literal, select, union_all
+from sqlalchemy import Select, and_, func, insert, literal_column, select, union_all
 
 from ..actor import Actor
 from ..clock import now
@@ -47,7 +47,7 @@ def post(claim: Claim, taken_from: str, put_into: str, amount_minor: int, curren
 # -- sums ------------------------------------------------------------------------------------------------------------
 
 # Both accounts in one word, so that all sums take one look at each posting.
-MOVE = Posting.taken_from.concat(literal(">", literal_execute=True)).concat(Posting.put_into)
+MOVE = Posting.taken_from.concat(literal_column("'>'")).concat(Posting.put_into)
 MOVED = func.sum(Posting.amount_minor)
 
 
