@@ -14,9 +14,12 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from marshmallow import ValidationError
 from sqlalchemy import make_url
 
 from idyll.hosts import database_url, engine_options
+from idyll.money import Amount, Currency
+from idyll.strict_json import MalformedJson, loads
 
 ROOT = Path(__file__).parent
 INSTANCE = ROOT / "instance"
@@ -27,7 +30,7 @@ PREVIEWS = re.compile(r"https://\*--([a-z0-9-]+)\.netlify\.app\Z")
 DSN = r"https?://[A-Za-z0-9:]+@[A-Za-z0-9.:-]+(/[\w-]+)*/\d+"
 ORIGIN = re.compile(r"https?://(\[[0-9a-f:]+\]|[a-z0-9.-]+)(:\d{1,5})?\Z")
 # Promised by the contract, built later: better no start than a promise that isn't kept.
-NOT_YET = ("MAIL_URL", "PAYOUT_SECOND_APPROVAL_FROM")
+NOT_YET = ("MAIL_URL",)
 ROLES = ("editor", "moderator", "owner")
 
 
@@ -138,6 +141,7 @@ def load(environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
         "EVENT_RETENTION_DAYS": read.number("EVENT_RETENTION_DAYS", 7, least=1, most=365),
         "AGENCY_TIMEZONE": _timezone(read),
         "DEFAULT_CURRENCY": read.shaped("DEFAULT_CURRENCY", "INR", "[A-Z]{3}", "an ISO 4217 code in upper case"),
+        "PAYOUT_SECOND_APPROVAL_FROM": _amounts(read, "PAYOUT_SECOND_APPROVAL_FROM"),
         "SENTRY_DSN": read.shaped("SENTRY_DSN", "", DSN, "the address that Sentry shows, https://KEY@HOST/NUMBER"),
         "LOG_LEVEL": read.choice("LOG_LEVEL", "info", ("debug", "info", "warning", "error")),
     }
@@ -230,3 +234,17 @@ def _timezone(read: _Reader) -> str:
     except (KeyError, ValueError, OSError):
         read.faults.append(f"AGENCY_TIMEZONE: an IANA time zone such as Asia/Kolkata, not {name!r}")
     return name
+
+
+def _amounts(read: _Reader, name: str) -> dict[str, int]:
+    """Whole hundredths by currency, of `{"INR": 50000}` or of one number for DEFAULT_CURRENCY."""
+    raw = read.text(name, "off")
+    if raw.lower() == "off":
+        return {}
+    try:
+        given = loads(raw.encode())
+        amounts = given if isinstance(given, dict) else {read.text("DEFAULT_CURRENCY", "INR"): given}
+        return {Currency().deserialize(code): Amount().deserialize(amount) for code, amount in amounts.items()}
+    except (MalformedJson, ValidationError):
+        read.faults.append(f'{name}: off, an amount such as 50000, or amounts such as {{"INR": 50000, "EUR": 500.50}}')
+        return {}

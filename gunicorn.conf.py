@@ -303,6 +303,10 @@ class Logger(glogging.Logger):
         self.access_log.info("%s", json.dumps(line))
 
 
+def pre_request(worker, req):
+    """Nothing: gunicorn's own writes the whole path, with the token in it, into a log for debugging."""
+
+
 # --- settings -----------------------------------------------------------------------------------
 
 bind = f"0.0.0.0:{os.environ.get('PORT') or 8000}"

@@ -166,6 +166,22 @@ def payments() -> Iterator[Row]:
             yield {"payout_id": row["id"], "paid_by": row["decided_by"], **shared}
 
 
+def ledger() -> Iterator[Row]:
+    """How each payout came to where it is."""
+    ways: dict[str, tuple[str, ...]] = {
+        "approved": ("approved",),
+        "paid": ("approved", "paid"),
+        "rejected": ("rejected",),
+    }
+    for row in payouts():
+        here = "asked"
+        for there in ("pending", *ways.get(row["status"], ())):
+            shared = {name: row[name] for name in ("editor_id", "amount_minor", "currency")}
+            payment = {"payout_id": row["id"], "payment_id": row["id"] if there == "paid" else None}
+            yield {**payment, "taken_from": here, "put_into": there, "at": row["updated_at"], **shared}
+            here = there
+
+
 def messages() -> Iterator[Row]:
     """All in the room of the whole team, by everybody in turn."""
     for n in range(1, MESSAGES + 1):
@@ -215,6 +231,7 @@ def fill_product(url: str) -> None:
         copy(cursor, "tasks", tasks())
         copy(cursor, "payouts", payouts())
         copy(cursor, "payments", list(payments()))
+        copy(cursor, "ledger", list(ledger()))
         copy(cursor, "messages", list(messages()))
         copy(cursor, "notifications", list(notifications()))
         cursor.execute("SELECT setval('task_numbers', %s)", [TASKS])

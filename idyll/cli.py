@@ -14,9 +14,11 @@ from flask_migrate import upgrade
 from sqlalchemy.exc import DBAPIError
 
 from . import actor, asyncapi, doctor, first_owner, health, openapi, sweeping
+from .audit import chain
 from .auth import two_step
 from .demo import agency, logins
 from .errors import Problem
+from .ledger import service as books
 from .membership import invitations
 from .shapes import parsed
 from .transactions import transaction
@@ -24,22 +26,28 @@ from .users import service as users_service
 from .users.roles import Status
 
 users = AppGroup("users", help="The first owner, links to set a password, and lost two-step log-ins.")
+audit = AppGroup("audit", help="The chain over the audit.")
+ledger = AppGroup("ledger", help="The books of money.")
 
 
 def init_app(app: Flask) -> None:
-    app.cli.add_command(users)
-    for command in (demo, prepare, openapi_document, asyncapi_document, doctor_command, sweep):
+    for command in (users, audit, ledger, demo, prepare, openapi_document, asyncapi_document, doctor_command, sweep):
         app.cli.add_command(command)
 
 
-def command(name: str, group: Any = click) -> Callable[[Callable[..., None]], click.Command]:
-    """A command with the app around it; a refusal becomes some lines of text and exit code 1."""
+def command(name: str, group: Any = click, *, notes: bool = False) -> Callable[[Callable[..., None]], click.Command]:
+    """A command with the app around it; a refusal becomes some lines of text and exit code 1.
+
+    With `notes` it writes audit rows, which are sealed at its end: there may be no server to do it.
+    """
 
     def decorator(work: Callable[..., None]) -> click.Command:
         @wraps(work)
         def run(**kwargs: Any) -> None:
             try:
                 work(**kwargs)
+                if notes:
+                    chain.seal()
             except Problem as problem:
                 faults = [f"{field}: {' '.join(texts)}" for field, texts in (problem.errors or {}).items()]
                 raise click.ClickException("\n  - ".join([problem.detail, *faults])) from None
@@ -57,7 +65,7 @@ def command(name: str, group: Any = click) -> Callable[[Callable[..., None]], cl
 
 
 @click.option("--if-none", is_flag=True, help="Do nothing where there is an owner, or nothing to make one of.")
-@command("create-owner", users)
+@command("create-owner", users, notes=True)
 def create_owner(if_none: bool) -> None:
     """Make the first owner of OWNER_EMAIL and OWNER_PASSWORD."""
     if first_owner.there_is_one():
@@ -87,7 +95,7 @@ def _first_owner(*, must: bool) -> None:
 
 
 @click.argument("email")
-@command("invite", users)
+@command("invite", users, notes=True)
 def invite(email: str) -> None:
     """Print a link by which somebody sets a new password; earlier links end."""
     with transaction():
@@ -115,7 +123,7 @@ def two_step_off(email: str) -> None:
 # -- starting --------------------------------------------------------------------------------------------------------
 
 
-@command("demo")
+@command("demo", notes=True)
 def demo() -> None:
     """Make the demo agency, in development and where there is nobody but the owner."""
     if reason := agency.refusal():
@@ -129,7 +137,7 @@ def _make_demo() -> None:
     click.echo(f"Their log-ins are in {logins.path()}")
 
 
-@command("prepare")
+@command("prepare", notes=True)
 def prepare() -> None:
     """Everything before the server starts: migrate, make the owner and the demo agency, say how to log in."""
     found = health.check()
@@ -203,3 +211,29 @@ def sweep() -> None:
     """Delete old events (EVENT_RETENTION_DAYS), answers, sessions and failures now; servers do it by themselves."""
     for what, count in sweeping.sweep().items():
         click.echo(f"{what} deleted: {count}")
+
+
+@click.option("--head", help="One noted earlier, without which nobody can see that the last rows are missing.")
+@command("verify", audit)
+def verify_audit(head: str | None) -> None:
+    """Find audit rows that were changed, taken out or put in; exit code 1 when there are any."""
+    found = chain.verify(head)
+    _judge(found.faults)
+    click.echo(f"{found.count} rows, head {found.head}")
+
+
+@command("verify", ledger)
+def verify_ledger() -> None:
+    """Compare the books with the payouts and payments; exit code 1 when they differ."""
+    _judge(list(books.faults()))
+    for account, amounts in sorted(books.all_balances().items()):
+        sums = [f"{amount / 100:.2f} {currency}" for currency, amount in sorted(amounts.items()) if amount]
+        click.echo(f"{account:10}{', '.join(sums) or '0'}")
+
+
+def _judge(faults: list[str]) -> None:
+    for fault in faults:
+        click.echo(f"BROKEN {fault}")
+    if faults:
+        raise SystemExit(1)
+    click.echo("ok")

@@ -15,7 +15,7 @@ from .live import instances
 from .users.models import User
 from .users.roles import Role
 
-FROZEN = ("payouts", "payments", "audit")
+FROZEN = ("payouts", "payments", "ledger", "audit", "audit_seals")
 TRIGGERS = {
     "sqlite": "SELECT name FROM sqlite_master WHERE type = 'trigger'",
     "postgresql": "SELECT tgname FROM pg_trigger WHERE tgenabled <> 'D'",
@@ -89,15 +89,17 @@ def _schema(state: str) -> Finding:
 
 
 def _triggers() -> Finding:
-    """Those of the migrations that freeze paid rows and the audit."""
+    """Those of the migrations that freeze paid rows, the books and the audit."""
     name = "mysql" if _dialect().name == "mariadb" else _dialect().name
     there = set(execute(text(TRIGGERS[name])).scalars())
     endings = ("frozen", "kept") if name == "postgresql" else ("update_frozen", "delete_frozen")
     missing = [f"{table}_{ending}" for table in FROZEN for ending in endings if f"{table}_{ending}" not in there]
     if not missing:
-        return Finding(Grade.OK, "triggers", "paid rows and the audit are frozen")
+        return Finding(Grade.OK, "triggers", "paid payouts, payments, the ledger and the audit are frozen")
     if name == "mysql" and len(missing) == len(FROZEN) * len(endings):
-        words = "this host has none: paid rows and the audit are guarded by the code's own statements alone"
+        words = (
+            "this host has none: paid payouts, payments, ledger and audit are guarded by the code's statements alone"
+        )
         return Finding(Grade.WARNING, "triggers", words)
     return Finding(Grade.BROKEN, "triggers", f"missing: {', '.join(missing)}")
 

@@ -3,7 +3,7 @@
 import re
 import secrets
 import time
-from datetime import datetime
+from datetime import UTC, datetime
 
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\Z")
 _last = 0
@@ -23,6 +23,17 @@ def uuid7(at: datetime | None = None) -> str:
     bits = (stamp >> 12) << 80 | 0x7 << 76 | (stamp & 0xFFF) << 64 | 0b10 << 62 | secrets.randbits(62)
     text = f"{bits:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def first_of(at: datetime) -> str:
+    """The least id that could be made at a time or later."""
+    text = f"{int(at.timestamp() * 1000):012x}"
+    return f"{text[:8]}-{text[8:]}-7000-8000-000000000000"
+
+
+def made_at(key: str) -> datetime:
+    """When an id was made."""
+    return datetime.fromtimestamp(int(key.replace("-", "")[:12], 16) / 1000, UTC)
 
 
 def is_id(text: object) -> bool:

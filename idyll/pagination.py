@@ -43,6 +43,8 @@ from .shapes import ANYBODY
 MAX_LIMIT = 100
 CSV_BATCH = 500
 SIGNATURE_BYTES = 12
+# What a spreadsheet takes for the beginning of a formula, in full width too.
+FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 MAX_FORMS = 200  # of one list: each holds a few statements
 
 
@@ -266,4 +268,4 @@ def cell(value: Any) -> str:
     if isinstance(value, dict) and "displayName" in value:
         value = value["displayName"] or ""
     text = value if isinstance(value, str) else orjson.dumps(value).decode()
-    return "'" + text if text.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else text
+    return "'" + text if text.startswith(FORMULAS) else text

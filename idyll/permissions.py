@@ -33,6 +33,11 @@ class Earned(Protocol):
     def editor_id(self) -> str: ...
 
 
+class Approved(Protocol):
+    @property
+    def decided_by(self) -> str | None: ...
+
+
 class Written(Protocol):
     @property
     def sender_id(self) -> str | None: ...
@@ -97,6 +102,11 @@ def can_edit_payout(user: Person, payout: Earned) -> bool:
 def can_decide_payout(user: Person, payout: Earned) -> bool:
     """Nobody decides on their own money."""
     return is_manager(user) and payout.editor_id != user.id
+
+
+def approved_it(user: Person, payout: Approved) -> bool:
+    """From some amount on, who approved a payout does not pay it too."""
+    return payout.decided_by is not None and payout.decided_by == user.id
 
 
 def can_enter_room(user: Person, room: str) -> bool:

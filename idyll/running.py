@@ -145,10 +145,9 @@ class Fixed(Plan):
         self.texts: dict[int, str] = {1: self.text}
         self.prepared: dict[int, Prepared] = {}
         compile_type = dialect.type_compiler_instance.process
-        self.types = {
-            name: "unknown" if bind.type._isnull else compile_type(bind.type)
-            for bind, name in compiled.bind_names.items()
-        }
+        # Of PREPARE, which PostgreSQL alone has: others can't name a text without a length.
+        prepared = compiled.bind_names.items() if dialect.name == "postgresql" else ()
+        self.types = {name: "unknown" if bind.type._isnull else compile_type(bind.type) for bind, name in prepared}
 
     def _settle_lists(self, lists: set[str]) -> None:
         """Lists that never change are written into the text here and now."""

@@ -17,7 +17,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from .actor import Actor
 from .columns import ID, Instant
 from .database import execute
-from .errors import NotFound
+from .errors import Conflict, NotFound
 from .extensions import db
 from .fields import Schema
 from .json_sql import Encoded, json_array, json_bool, json_instant, json_money, json_object, json_raw, json_text
@@ -69,7 +69,8 @@ M = TypeVar("M")
 class Shape(Generic[M]):
     """The answer that a schema promises, for rows of a model."""
 
-    def __init__(self, schema: type[Schema], model: type[M]) -> None:
+    def __init__(self, schema: type[Schema], model: type[M], *, while_: ColumnElement[bool] | None = None) -> None:
+        """`while_`: a row is saved only while the database still says so of it."""
         self.schema = schema
         self._dumping = schema()
         self._seen: dict[tuple[str, str], tuple[Any, Any]] = {}
@@ -80,7 +81,8 @@ class Shape(Generic[M]):
         self._locked = select(*self.table.c, self.body).with_for_update(key_share=True)
         self._columns = [(c.name, c.default) for c in self.table.c if c.name != "seq"]
         self._insert = self._telling(insert(self.table))
-        self._update = self._telling(update(self.table).where(self.table.c.id == bindparam("key")))
+        mine = [self.table.c.id == bindparam("key"), *([] if while_ is None else [while_])]
+        self._update = self._telling(update(self.table).where(*mine))
         self._one = select(self.body).where(self.table.c.id == bindparam("key"))
 
     def find(self, *where: ColumnElement[bool]) -> str | None:
@@ -96,7 +98,11 @@ class Shape(Generic[M]):
         return text
 
     def of(self, key: str) -> str:
-        return str(execute(self._one, {"key": key}).scalar_one())
+        """The encoded row. Raises `NotFound`."""
+        text: str | None = execute(self._one, {"key": key}).scalar()
+        if text is None:
+            raise NotFound
+        return text
 
     def dumped(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """What the database would say of a row, where all that is shown is known already."""
@@ -154,7 +160,7 @@ class Shape(Generic[M]):
         return self._written(self._insert, values, values["id"])
 
     def save(self, row: M) -> str:
-        """Writes what was set since `lock`; gives the row encoded."""
+        """Writes what was set since `lock`; gives the row encoded. Raises `Conflict` for one that is frozen."""
         was = was_of(row)
         values = {name: getattr(row, name) for name, value in was.values.items() if getattr(row, name) != value}
         if values:
@@ -170,6 +176,8 @@ class Shape(Generic[M]):
     def _written(self, statement: dict[bool, Any], values: dict[str, Any], key: str) -> str:
         told = db.engine.dialect.name == "postgresql"
         found = execute(statement[told], values)
+        if found.rowcount == 0:
+            raise Conflict("It can't be changed any more.", code="frozen")
         return str(found.scalar_one()) if told else self.of(key)
 
 

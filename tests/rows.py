@@ -29,6 +29,9 @@ WORDS = {
     ("payouts", "status"): "approved",
     ("payouts", "amount_minor"): 1_000_000_000,
     ("payouts", "currency"): "INR",
+    ("ledger", "taken_from"): "approved",
+    ("ledger", "put_into"): "paid",
+    ("ledger", "currency"): "INR",
     ("notifications", "type"): "info",
     ("users", "theme"): "light",
     ("users", "removed_at"): None,
@@ -53,13 +56,14 @@ def values(table: Table, others: dict[str, dict[str, Any]], *, optional: bool = 
     """A value for each column; foreign keys name the rows written before."""
     row = {}
     for column in table.columns:
-        if column.primary_key and isinstance(column.type, BigInteger | Integer) and not column.foreign_keys:
+        if column is table.autoincrement_column and not column.foreign_keys:
             continue
         if column.nullable and not optional:
             row[column.name] = None
         elif column.foreign_keys:
             target = next(iter(column.foreign_keys)).column
-            row[column.name] = others[target.table.name][target.name]
+            # A number that the database counts up itself is not known here.
+            row[column.name] = others[target.table.name].get(target.name)
         else:
             row[column.name] = WORDS.get((table.name, column.name), _plain(column))
     return row

@@ -227,7 +227,7 @@ def test_the_doctor_says_so_where_a_host_has_no_triggers(cli, app, owner):
         finally:
             for _, made_by in triggers:
                 connection.exec_driver_sql(made_by)
-    assert len(triggers) == 6
+    assert len(triggers) == 10
     assert (found.exit_code, graded(found)["triggers"]) == (0, "warning")
     assert "this host has none" in found.output
 

@@ -61,6 +61,7 @@ DEFAULTS = {
     "DEFAULT_CURRENCY": "INR",
     "EVENT_RETENTION_DAYS": 7,
     "LOG_LEVEL": "info",
+    "PAYOUT_SECOND_APPROVAL_FROM": {},
 }
 
 
@@ -106,9 +107,37 @@ BAD = {
     "MAIL_URL": ["smtp://mail"],
     "REQUIRE_TWO_STEP": ["on", "boss", "owner,boss", "owner;moderator"],
     "TWO_STEP_AGAIN_MINUTES": ["-1", "1441", "soon"],
-    "PAYOUT_SECOND_APPROVAL_FROM": ["50000"],
+    "PAYOUT_SECOND_APPROVAL_FROM": [
+        *("0", "-1", "1.005", "10000000.01", "NaN", "true", "much", "[50000]", "on", '"50000"', "1e999"),
+        *(
+            '{"inr": 1}',
+            '{"XXY": 1}',
+            '{"INR": 0}',
+            '{"INR": "1"}',
+            '{"INR": null}',
+            '{"INR": 1, "INR": 2}',
+            "{INR: 1}",
+        ),
+    ],
     "SENTRY_DSN": ["https://sentry"],
 }
+
+
+@pytest.mark.parametrize(
+    ("value", "meant"),
+    [
+        ("", {}),
+        ("off", {}),
+        ("OFF", {}),
+        ("{}", {}),
+        ("50000", {"EUR": 5_000_000}),
+        ("0.01", {"EUR": 1}),
+        ('{"INR": 50000, "USD": 500.5}', {"INR": 5_000_000, "USD": 50_050}),
+    ],
+)
+def test_amounts_that_need_two_people_are_of_a_currency_each(value, meant):
+    found = load(DEVELOPMENT | {"PAYOUT_SECOND_APPROVAL_FROM": value, "DEFAULT_CURRENCY": "EUR"})
+    assert found["PAYOUT_SECOND_APPROVAL_FROM"] == meant
 
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in BAD.items() for value in values])

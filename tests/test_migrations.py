@@ -13,17 +13,28 @@ from alembic.script import ScriptDirectory
 from conftest import DATABASE, make_database, settings
 from flask import Flask
 from flask_migrate import Migrate, downgrade, upgrade
+<<<<<<< HEAD
 from rows import fill
 from sqlalchemy import Connection, Table, create_engine, inspect, make_url, select, text
+=======
+from rows import copy_last, fill
+from sqlalchemy import Connection, create_engine, inspect, make_url, select, text
+>>>>>>> trust-money
 from sqlalchemy.exc import DBAPIError
 
 from config import database_url as normalised
 from idyll import create_app
+from idyll.database import release
 from idyll.extensions import db
 from idyll.health import MIGRATIONS
+from idyll.ledger import service as books
 
 ROOT = Path(__file__).parent.parent
+<<<<<<< HEAD
 STEPS = ["0007", "0006", "0005", "0004", "0003", "0002", "0001"]
+=======
+STEPS = ["0008", "0006", "0005", "0004", "0003", "0002", "0001"]
+>>>>>>> trust-money
 TABLES = {table.name for table in db.metadata.sorted_tables}
 
 
@@ -48,9 +59,13 @@ def connection(empty: Flask) -> Iterator[Connection]:
 
 
 # What a migration after the first one brought, and takes with it when it goes.
+<<<<<<< HEAD
 LATER_TABLES = {"instances", "login_attempts", "two_step_secrets", "recovery_codes"}
 LATER_COUNTERS = {"rights"}
 LATER_COLUMNS = {"users": {"two_step_at"}, "sessions": {"network", "proved_at"}}
+=======
+LATER_TABLES, LATER_COUNTERS = {"instances", "ledger", "audit_seals", "anchors"}, {"rights", "audit_sealed"}
+>>>>>>> trust-money
 
 
 def everything(connection: Connection, but: Container[str] = ()) -> dict[str, list[Any]]:
@@ -101,6 +116,7 @@ def test_task_numbers_go_on_where_they_were_on_the_way_down_and_up(connection):
     assert connection.execute(text("SELECT value FROM counters WHERE name = 'task_number'")).scalar() == 43
 
 
+<<<<<<< HEAD
 def test_where_sessions_came_from_is_known_after_the_way_up_as_far_as_it_can_be(connection):
     upgrade()
     fill(connection)
@@ -112,6 +128,27 @@ def test_where_sessions_came_from_is_known_after_the_way_up_as_far_as_it_can_be(
         found[address] = connection.execute(text("SELECT network FROM sessions")).scalar()
         downgrade(revision="0006")
     assert found == {"203.0.113.7": "203.0.113.7", "2001:db8::7": None, None: None}
+=======
+def test_the_books_are_made_of_the_payouts_that_are_there(connection):
+    upgrade()
+    money = {"amount_minor": 7, "currency": "INR"}
+    fill(connection, payouts={**money, "status": "paid"}, payments=money, ledger=money)
+    for status in ("pending", "approved", "rejected", "cancelled"):
+        copy_last(connection, db.metadata.tables["payouts"], 2, status=status, live_task_id=None)
+    downgrade(revision="0006")
+    upgrade()
+    faults, balances = list(books.faults()), books.all_balances()
+    release()
+    assert faults == []
+    assert balances == {
+        "asked": {"INR": -63},
+        "pending": {"INR": 14},
+        "approved": {"INR": 14},
+        "paid": {"INR": 7},
+        "rejected": {"INR": 14},
+        "cancelled": {"INR": 14},
+    }
+>>>>>>> trust-money
 
 
 def test_the_way_down_ends_with_nothing_and_up_again_begins_anew(connection):
@@ -122,7 +159,7 @@ def test_the_way_down_ends_with_nothing_and_up_again_begins_anew(connection):
     assert connection.execute(text("SELECT * FROM alembic_version")).all() == []
     upgrade()
     counters = connection.execute(text("SELECT name, value FROM counters ORDER BY name")).all()
-    names = ["events_sealed", "events_swept", "rights", "task_number"]
+    names = ["audit_sealed", "events_sealed", "events_swept", "rights", "task_number"]
     assert counters == [(name, 0) for name in names]
     fill(connection)
 

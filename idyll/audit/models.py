@@ -1,10 +1,10 @@
 from datetime import datetime
 
-from sqlalchemy import Index, String
+from sqlalchemy import ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from ..clock import now
-from ..columns import ID, LONG_TEXT
+from ..columns import ID, LONG_TEXT, SERIAL
 from ..extensions import MYSQL, Model
 from ..ids import uuid7
 from ..shapes import One
@@ -36,3 +36,17 @@ class AuditRow(Model):
     @classmethod
     def actor(cls) -> One:
         return User.card(cls.actor_id)
+
+
+class AuditSeal(Model):
+    """The place of an audit row in the chain; its digest covers the row and the digest before it (`chain.py`).
+
+    Append-only by triggers. Its foreign key keeps MySQL and MariaDB from truncating the audit.
+    """
+
+    __tablename__ = "audit_seals"
+    __table_args__ = (MYSQL,)
+
+    position: Mapped[int] = mapped_column(SERIAL, primary_key=True, autoincrement=False)
+    audit_id: Mapped[str] = mapped_column(ID, ForeignKey("audit.id"), unique=True)
+    digest: Mapped[str] = mapped_column(String(64))

@@ -21,6 +21,7 @@ from .engine import asks_for_websocket, install
 from .follower import TICK_SECONDS, Follower
 from .frames import MAX_BYTES, Json, Packet, quiet
 from .hub import CONNECT_SECONDS, Hub, Session
+from .sealer import Sealer
 
 log = logging.getLogger(__name__)
 PATHS = ("/socket.io", "/ws/chat")
@@ -71,6 +72,7 @@ class Door:
         self.server = server
         self.hub = Hub(app, server)
         self.follower = Follower(app, self.hub)
+        self.sealer = Sealer(app, self.follower)
         engine = server.eio
         if async_mode() == "eventlet":
             engine._async = {**engine._async, "websocket": WebSocketServer}
@@ -150,6 +152,7 @@ class Door:
         spawn(self.follower.watch)
         spawn(self._watch)
         spawn(self._beat)
+        spawn(self.sealer.run)
         if self.hub.bus.shared.client is not None:
             spawn(self._greet)
             spawn(self.hub.bus.listen, self._hear, self._back)

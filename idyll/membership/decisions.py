@@ -9,6 +9,7 @@ from typing import Any
 from ..actor import Actor
 from ..applications import service as applications
 from ..applications.models import Application, Decision
+from ..audit.service import Changes, note
 from ..auth.service import end_links, end_sessions, password_link
 from ..auth.two_step import ask_again
 from ..clock import now
@@ -128,6 +129,10 @@ def _set_status(user: User, status: Status, *, by: Actor) -> None:
     user.status, user.updated_at = status, now()
     rights_changed()
     users.tell_of_changes(user, before, by=by)
+    if status == Status.APPROVED:
+        # Nobody proved that the address is theirs: who registered with it first has it, and who approves vouches.
+        claimed: Changes = {"email": [None, None], "accountCreatedAt": [None, before["createdAt"]]}
+        note("user.approved_by_claim", "user", user.id, claimed, by=by)
 
 
 def _tell_person(user: User, title: str, message: str, application: Application) -> None:

@@ -13,18 +13,21 @@ from ..database import execute
 from ..errors import Conflict, Forbidden, Invalid
 from ..events.service import rewrite_of
 from ..fields import camelcase
+from ..ledger.models import Account
+from ..ledger.service import post
 from ..notifications.models import Kind
 from ..notifications.service import News, managers, tell
 from ..pagination import Listing, asked_often, chosen
-from ..permissions import can_decide_payout, can_edit_payout, is_manager
-from ..shapes import Shape, changed, is_changed, parsed, shown
+from ..permissions import approved_it, can_decide_payout, can_edit_payout, is_manager
+from ..shapes import Shape, changed, is_changed, parsed, shown, was_of
 from ..tasks.models import Approval, Task
-from ..transactions import owe, record
+from ..transactions import record
 from ..users.service import check_sees_work_of, find_member
 from .models import Payment, Payout, PayoutStatus
 from .schemas import PayoutOut
 
-payouts = Shape(PayoutOut, Payout)
+# Where a host has no triggers, this clause is what freezes a paid row.
+payouts = Shape(PayoutOut, Payout, while_=Payout.__table__.c.status != PayoutStatus.PAID)
 show, lock = payouts.show, payouts.lock
 
 PAYMENTS = insert(Payment.__table__)
@@ -66,6 +69,7 @@ def request(fields: dict[str, Any], *, by: Actor) -> str:
     if payout.task_id:
         _claim_task(payout)
     body = payouts.insert(payout)
+    post(payout, Account.ASKED, payout.status, payout.amount_minor, payout.currency, by=by)
     made = parsed(body)
     asked = {name: [None, made[name]] for name in ("editorId", "taskId", "projectName", "amount", "currency")}
     note("payout.requested", "payout", payout.id, asked, by=by)
@@ -187,13 +191,15 @@ def _decide(payout: Payout, changes: dict[str, Any], *, by: Actor) -> News:
         return _news(payout, "Payout")
     if status not in MOVES.get(PayoutStatus(payout.status), ()):
         raise _not_now(payout, f"A payout that is {payout.status} can't become {status}.")
+    if status == PayoutStatus.PAID and needs_second_person(payout) and approved_it(by, payout):
+        raise Forbidden("Who approved this amount may not pay it.", code="second_person_required")
     if status in (PayoutStatus.APPROVED, PayoutStatus.PAID):
         ask_again(by=by)
     moment = now()
     payout.status = status
     if status == PayoutStatus.PAID:
         payout.reference, payout.paid_at = changes["reference"], moment
-        owe(
+        execute(
             PAYMENTS,
             {
                 "payout_id": payout.id,
@@ -211,6 +217,11 @@ def _decide(payout: Payout, changes: dict[str, Any], *, by: Actor) -> News:
     return _news(payout, f"Payout {status}")
 
 
+def needs_second_person(payout: Payout) -> bool:
+    least: int | None = current_app.config["PAYOUT_SECOND_APPROVAL_FROM"].get(payout.currency)
+    return least is not None and payout.amount_minor >= least
+
+
 def _not_now(payout: Payout, detail: str) -> Conflict:
     return Conflict(detail, code="illegal_move", current=payout.status)
 
@@ -218,6 +229,7 @@ def _not_now(payout: Payout, detail: str) -> Conflict:
 def _finish(payout: Payout, action: str, *, by: Actor) -> str:
     """Version, audit row and event of a change; one UPDATE, since a paid row takes no second one."""
     before = shown(payout)
+    _post_change(payout, by=by)
     payout.version += 1
     payout.updated_at = now()
     body = payouts.save(payout)
@@ -226,6 +238,16 @@ def _finish(payout: Payout, action: str, *, by: Actor) -> str:
     data = {"payoutId": payout.id, "status": payout.status, "updates": changed(before, after)}
     record("payout_updated", data, about="payout", of=payout.id, audience=_audience(payout))
     return body
+
+
+def _post_change(payout: Payout, *, by: Actor) -> None:
+    """The postings of whatever was set since the row was locked: a move, or another amount while it is pending."""
+    status, amount, currency = (was_of(payout).values[name] for name in ("status", "amount_minor", "currency"))
+    if payout.status != status:
+        post(payout, status, payout.status, amount, currency, by=by)
+    elif (payout.amount_minor, payout.currency) != (amount, currency):
+        post(payout, status, Account.ASKED, amount, currency, by=by)
+        post(payout, Account.ASKED, status, payout.amount_minor, payout.currency, by=by)
 
 
 def _audience(payout: Payout) -> list[str]:

@@ -8,6 +8,8 @@ from ..actor import Actor
 from ..applications.models import Application, Decision
 from ..clock import now
 from ..database import execute
+from ..ledger.models import Posting
+from ..ledger.service import MOVE, MOVED, balances
 from ..meetings.models import Meeting
 from ..payouts.models import Payout, PayoutStatus
 from ..permissions import is_manager
@@ -34,7 +36,7 @@ def summary(*, viewer: Actor, user_id: str | None = None) -> dict[str, Any]:
         "applications": {"byStatus": _counts(found["applications"], Decision)},
         "tasks": {"total": sum(by_status.values()), "byStatus": by_status, "overdue": _total(found["overdue"])},
         "meetings": {"upcoming": _total(found["upcoming"])},
-        "payouts": {"byStatus": _payouts(found["payouts"])},
+        "payouts": {"byStatus": _payouts(found["payouts"], found["moves"])},
     }
 
 
@@ -52,8 +54,7 @@ def _numbers(user_id: str | None) -> dict[str, list[Any]]:
         counted = select(*columns, func.count().label("count"), amount.label("amount")).select_from(model).where(*where)
         return counted if word is nothing else counted.group_by(word, *more[:1])
 
-    money = (Payout.currency, func.sum(Payout.amount_minor))
-    earned = Payout.editor_id == user_id if user_id else true()
+    earned, posted = (of.editor_id == user_id if user_id else true() for of in (Payout, Posting))
     parts = union_all(
         part("role", User, [User.there(), everybody], User.role),
         part("status", User, [User.there(), everybody], User.status),
@@ -61,7 +62,8 @@ def _numbers(user_id: str | None) -> dict[str, list[Any]]:
         part("tasks", Task, tasks, Task.status),
         part("overdue", Task, [*tasks, Task.overdue()]),
         part("upcoming", Meeting, meetings),
-        part("payouts", Payout, [earned], Payout.status, *money),
+        part("payouts", Payout, [earned], Payout.status),
+        part("moves", Posting, [posted], MOVE, Posting.currency, MOVED),
     )
     found = defaultdict[str, list[Any]](list)
     for row in execute(parts):
@@ -78,9 +80,10 @@ def _total(rows: list[Any]) -> int:
     return sum(row[3] for row in rows)
 
 
-def _payouts(rows: list[Any]) -> dict[str, Any]:
-    shown: dict[str, Any] = {status.value: {"count": 0, "sums": {}} for status in PayoutStatus}
-    for status, currency, count, amount in (row[1:] for row in rows):
-        shown[status]["count"] += count
-        shown[status]["sums"][currency] = int(amount) / 100
-    return shown
+def _payouts(rows: list[Any], moves: list[Any]) -> dict[str, Any]:
+    """How many there are, and what the books say that they are worth."""
+    worth = balances((row.word, row.currency, row.amount) for row in moves)
+    sums = {name: {code: minor / 100 for code, minor in worth[name].items() if minor} for name in PayoutStatus}
+    return {
+        name: {"count": count, "sums": sums[PayoutStatus(name)]} for name, count in _counts(rows, PayoutStatus).items()
+    }
