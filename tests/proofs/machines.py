@@ -1,7 +1,7 @@
 """What the state machines share: an agency without anything in it, people, requests, and how long they run.
 
-A machine is a `Machine` of hypothesis rules beside a model in memory. `prove(app, TaskMachine)` runs it: each rule sends
-one request by the test client, asks its model what the answer must be, and compares.
+A machine is a `Machine` of hypothesis rules beside a model in memory. `prove(app, TaskMachine)` runs it: each rule
+sends one request by the test client, asks its model what the answer must be, and compares.
 """
 
 import os

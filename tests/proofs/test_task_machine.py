@@ -66,15 +66,9 @@ def changed(task: Task, sent: dict[str, Any], *, by_manager: bool) -> Task:
     """What a change makes of a task. Raises `Refused`."""
     sent = {name: value or None for name, value in sent.items()}
     if not by_manager:
-        if sent.keys() - HANDS_IN:
-            raise Refused(403)
-        if task.approvalStatus == "approved" and sent:
-            raise Refused(409)
+        sent |= handed_in(task, sent)
     if sent.get("assignedTo") == "nobody":
         raise Refused(422)
-    link, same = sent.get("editedFileLink"), sent.get("editedFileLink") == task.editedFileLink
-    if not by_manager and link and not (same and sent.get("status", "completed") != "completed"):
-        sent |= {"status": "completed", "approvalStatus": "reviewing"}
     after = replace(task, **sent)
     reopens = sent.get("approvalStatus") == "need-changes"
     if reopens and (task.approvalStatus != "need-changes" or after.status == "completed"):
@@ -90,6 +84,18 @@ def changed(task: Task, sent: dict[str, Any], *, by_manager: bool) -> Task:
     if after != task:
         after.version = task.version + 1
     return after
+
+
+def handed_in(task: Task, sent: dict[str, Any]) -> dict[str, Any]:
+    """What follows from an editor's own change. Raises `Refused`."""
+    if sent.keys() - HANDS_IN:
+        raise Refused(403)
+    if task.approvalStatus == "approved" and sent:
+        raise Refused(409)
+    link, same = sent.get("editedFileLink"), sent.get("editedFileLink") == task.editedFileLink
+    if link and not (same and sent.get("status", "completed") != "completed"):
+        return {"status": "completed", "approvalStatus": "reviewing"}
+    return {}
 
 
 class TaskMachine(Machine):
