@@ -26,7 +26,6 @@ from .openapi_words import (
     TITLES,
 )
 
-
 LINK = r"^https?://[^\s/?#@]+([/?#].*)?$"
 
 
@@ -144,8 +143,7 @@ def _finish(operation: dict[str, Any], path: str, method: str, gate: dict[str, A
     keyed = method == "post" and tag != "auth"
     if keyed:
         parameters.append(_asking("Idempotency-Key"))
-    if "requestBody" in operation:
-        operation["requestBody"]["required"] = _must_have_body(operation["requestBody"])
+    _say_whether_it_must_be_sent(operation.get("requestBody"))
     responses = operation.setdefault("responses", {})
     for status, response in responses.items():
         if status < "300":
@@ -166,11 +164,11 @@ def _finish(operation: dict[str, Any], path: str, method: str, gate: dict[str, A
     operation["responses"] = dict(sorted(responses.items()))
 
 
-def _must_have_body(body: dict[str, Any]) -> bool:
+def _say_whether_it_must_be_sent(body: dict[str, Any] | None) -> None:
     """No body is an empty one, which will do where no field is required."""
-    schema = body["content"]["application/json"]["schema"]
-    named = api.spec.components.schemas[schema["$ref"].rpartition("/")[2]]
-    return bool(named.get("required"))
+    if body is not None:
+        name = body["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+        body["required"] = bool(api.spec.components.schemas[name].get("required"))
 
 
 def _guard(item: dict[str, Any], path: str, paths: dict[str, Any]) -> None:

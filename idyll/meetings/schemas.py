@@ -27,7 +27,7 @@ class Attendees(fields.List[str]):
 
     def __init__(self, **kwargs: Any) -> None:
         # The pattern is for texts: there is one that may stand for the list.
-        metadata = {"type": ["array", "string"], "pattern": rf"^\s*{ALL_TEAM}\s*$"}
+        metadata = {"type": ["array", "string"], "pattern": f"^ *{ALL_TEAM} *$"}
         metadata["description"] = 'Ids, e-mails or usernames; "All Team": everybody'
         super().__init__(Text(254), validate=validate.Length(max=MAX_ATTENDEES), metadata=metadata, **kwargs)
 
