@@ -330,12 +330,19 @@ ID_LENGTH = 36  # a longer part of a path is a token, as in /api/applications/st
 
 def shown(req):
     """The path of a request as a log may show it."""
-    parts = (getattr(req, "path", None) or "-").split("/")
-    return "/".join(part if len(part) <= ID_LENGTH else "..." for part in parts)
+    return without_tokens(getattr(req, "path", None) or "-")
+
+
+def without_tokens(path):
+    return "/".join(part if len(part) <= ID_LENGTH else "..." for part in path.split("/"))
 
 
 class Logger(glogging.Logger):
     """Access lines, for hosts that ask for them, as JSON and without anything secret."""
+
+    def debug(self, msg, *args, **kwargs):
+        """At this level gunicorn says the path of every request."""
+        super().debug(msg, *(without_tokens(arg) if isinstance(arg, str) else arg for arg in args), **kwargs)
 
     def access(self, resp, req, environ, request_time):
         if not self.access_log_enabled:
