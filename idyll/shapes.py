@@ -96,7 +96,11 @@ class Shape(Generic[M]):
         return text
 
     def of(self, key: str) -> str:
-        return str(execute(self._one, {"key": key}).scalar_one())
+        """The encoded row. Raises `NotFound`."""
+        text: str | None = execute(self._one, {"key": key}).scalar()
+        if text is None:
+            raise NotFound
+        return text
 
     def dumped(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """What the database would say of a row, where all that is shown is known already."""
