@@ -5,7 +5,7 @@ WORKDIR /app
 
 # Apart from the code, so that a change of code does not install everything anew.
 COPY requirements.txt .
-RUN pip install --disable-pip-version-check -r requirements.txt
+RUN pip install --disable-pip-version-check --require-hashes -r requirements.txt
 
 COPY . .
 # instance/ holds the development database; nothing else is ever written.

@@ -1,7 +1,7 @@
 # Two commands do everything on a fresh machine: `make run` and `make test`.
 .DEFAULT_GOAL := help
 .PHONY: help setup node run test test-sqlite test-postgresql test-mariadb sure format lint types \
-	openapi coverage migrations-check requirements clean bench bench-self \
+	openapi coverage migrations-check requirements clean fuzz machines security bench bench-self \
 	bench-queue bench-growth bench-cores bench-report soak proofs
 
 PYTEST = .venv/bin/pytest -n $(or $(TEST_WORKERS),2) -q
@@ -58,6 +58,18 @@ openapi: setup ## Write docs/openapi.json and docs/asyncapi.json anew from the c
 proofs: setup node ## The long proofs at full size, on PostgreSQL; `make test` has their short form
 	@bin/packages redis-server nginx-light
 	PROOFS=long TEST_DATABASE=postgresql .venv/bin/pytest -q tests/proofs $(ARGS)
+
+fuzz: setup node ## What the OpenAPI document allows, as five identities: over 10,000 requests; SEED with PROOFS_SEED
+	PROOFS=long TEST_DATABASE=postgresql .venv/bin/pytest -q tests/proofs/test_fuzz.py $(ARGS)
+
+machines: setup ## Tasks and applications against models in memory, 2,000 × 50 steps on each of the three databases
+	@bin/packages mariadb-server
+	for database in sqlite postgresql mariadb; do \
+		PROOFS=long TEST_DATABASE=$$database .venv/bin/pytest -n 2 -q tests/proofs/test_*_machine.py $(ARGS) || exit 1; \
+	done
+
+security: setup ## What bandit finds of medium or high severity
+	.venv/bin/bandit --quiet --recursive --severity-level medium idyll migrations bench config.py wsgi.py gunicorn.conf.py
 
 coverage: setup node ## Branch coverage of the tests on SQLite and PostgreSQL together
 	rm -f .coverage .coverage.*

@@ -31,10 +31,13 @@ import eventlet.patcher
 import greenlet
 from gunicorn import glogging
 from gunicorn.http import errors, message, wsgi
-from gunicorn.http.body import LengthReader
+from gunicorn.http.body import ChunkedReader, LengthReader
 from gunicorn.http.parser import RequestParser
 
-BODY_SECONDS = 30  # to send a whole body; slower ones hold one of the worker's places for nothing
+# Whoever is slower holds one of the worker's places for nothing.
+HEAD_SECONDS = 20  # to send a whole head, from its first byte on
+BODY_SECONDS = 30  # to send a whole body
+READ_SECONDS = 30  # to take some of an answer
 DRAIN_BYTES = 4 * 1024 * 1024  # read and thrown away so that a refused client sees its answer
 DRAIN_SECONDS = 2
 GOODBYE_SECONDS = 3
@@ -44,6 +47,8 @@ GOODBYE_SECONDS = 3
 CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
 TARGET = re.compile(r"/[^\x00-\x20\x7f#]*")
+LONGEST_LINE = 1024
+END = b"\r\n"
 ONCE = ("HOST", "CONTENT-TYPE", "TRANSFER-ENCODING")
 
 
@@ -53,11 +58,19 @@ class StrictRequest(message.Request):
     gunicorn 25 lets all of this through; 26, which does not, has no eventlet worker.
     """
 
+    deadline = None
+
     def read_into(self, unreader, buf, stop=False):
         # More is wanted, so no CRLF ends what is there: a bare LF would be waited on in vain.
         if buf.count(b"\n") != buf.count(b"\r\n"):
             raise errors.InvalidRequestLine("bare LF")
-        super().read_into(unreader, buf, stop)
+        if self.deadline is None:
+            super().read_into(unreader, buf, stop)
+            self.deadline = monotonic() + HEAD_SECONDS
+            return
+        # gunicorn's word for "close": there is no request to answer.
+        with eventlet.Timeout(max(self.deadline - monotonic(), 0.001), StopIteration()):
+            super().read_into(unreader, buf, stop)
 
     def set_body_reader(self):
         if not TARGET.fullmatch(self.uri):
@@ -75,6 +88,32 @@ class StrictRequest(message.Request):
         if coding is not None and (coding.lower() != "chunked" or "CONTENT-LENGTH" in seen):
             raise errors.InvalidHeader("TRANSFER-ENCODING", req=self)
         super().set_body_reader()
+        if isinstance(self.body.reader, ChunkedReader):
+            self.body.reader = StrictChunks(self, self.unreader)
+
+
+class StrictChunks(ChunkedReader):
+    """Chunks with short size lines, an end, and nothing after it.
+
+    gunicorn buffers size lines and trailers of any length, and takes a body without an end for a whole one.
+    """
+
+    def get_data(self, unreader, buf):
+        if buf.tell() > LONGEST_LINE:
+            raise errors.InvalidChunkSize(b"too long")
+        super().get_data(unreader, buf)
+
+    def parse_trailers(self, unreader, data):
+        """Nobody wants trailers, and a proxy may take them for headers."""
+        rest = bytearray(data)
+        while len(rest) < len(END):
+            more = unreader.read()
+            if not more:
+                raise errors.ChunkMissingTerminator(bytes(rest))
+            rest += more
+        if not rest.startswith(END):
+            raise errors.InvalidHeader("trailer", req=self.req)
+        unreader.unread(bytes(rest[len(END) :]))
 
 
 RequestParser.mesg_class = StrictRequest  # gunicorn has no setting for it
@@ -133,8 +172,8 @@ def header(req, name):
     return next((value for key, value in getattr(req, "headers", ()) if key == name), "")
 
 
-def problem(req, status, code, detail):
-    """One whole HTTP answer, in the shape that all refusals of the API have."""
+def problem(req, stamps, status, code, detail):
+    """One whole HTTP answer, in the shape that all refusals of the API have, with what stands on every answer."""
     request_id = header(req, "X-REQUEST-ID")
     if not REQUEST_ID.fullmatch(request_id):
         request_id = uuid.uuid4().hex
@@ -150,13 +189,13 @@ def problem(req, status, code, detail):
             "requestId": request_id,
         }
     ).encode()
+    more = "".join(f"{name}: {value}\r\n" for name, value in stamps)
     head = (
         f"HTTP/1.1 {status} {title}\r\n"
         "Content-Type: application/problem+json\r\n"
         f"Content-Length: {len(body)}\r\n"
         f"X-Request-Id: {request_id}\r\n"
-        "X-Content-Type-Options: nosniff\r\n"
-        "Cache-Control: no-store\r\n"
+        f"{more}"
         "Connection: close\r\n\r\n"
     ).encode("latin-1")
     return head if getattr(req, "method", None) == "HEAD" else head + body
@@ -171,14 +210,30 @@ def hang_up(sock):
             left -= len(data)
 
 
-class NamelessResponse(wsgi.Response):
-    """An answer without a `Server` header."""
+class Response(wsgi.Response):
+    """An answer without a `Server` header, and not for those who don't take it."""
 
     def default_headers(self):
         return [line for line in super().default_headers() if not line.startswith("Server:")]
 
+    def write(self, arg):
+        self.patiently(super().write, arg)
 
-wsgi.Response = NamelessResponse  # gunicorn has no setting for it
+    def close(self):
+        self.patiently(super().close)
+
+    def patiently(self, send, *args):
+        """By the socket's own time-out, which costs nothing where nobody is waited for, as a timer would."""
+        self.sock.settimeout(READ_SECONDS)
+        try:
+            send(*args)
+        except TimeoutError as error:
+            raise OSError(EPIPE, "the answer is not taken") from error
+        finally:
+            self.sock.settimeout(None)
+
+
+wsgi.Response = Response  # gunicorn has no setting for it
 
 
 # --- the worker -------------------------------------------------------------------------------
@@ -268,7 +323,8 @@ class Worker(EventletWorker):
             where = f"{getattr(req, 'method', '-')} {shown(req)}"
             self.log.error("Error handling %s", where, exc_info=exc)
         with suppress(OSError):
-            client.sendall(problem(req, *answer))
+            stamps = getattr(self.wsgi, "extensions", {}).get("stamps", ())
+            client.sendall(problem(req, stamps, *answer))
         hang_up(client)
 
 
@@ -279,12 +335,19 @@ ID_LENGTH = 36  # a longer part of a path is a token, as in /api/applications/st
 
 def shown(req):
     """The path of a request as a log may show it."""
-    parts = (getattr(req, "path", None) or "-").split("/")
-    return "/".join(part if len(part) <= ID_LENGTH else "..." for part in parts)
+    return without_tokens(getattr(req, "path", None) or "-")
+
+
+def without_tokens(path):
+    return "/".join(part if len(part) <= ID_LENGTH else "..." for part in path.split("/"))
 
 
 class Logger(glogging.Logger):
     """Access lines, for hosts that ask for them, as JSON and without anything secret."""
+
+    def debug(self, msg, *args, **kwargs):
+        """At this level gunicorn says the path of every request."""
+        super().debug(msg, *(without_tokens(arg) if isinstance(arg, str) else arg for arg in args), **kwargs)
 
     def access(self, resp, req, environ, request_time):
         if not self.access_log_enabled:

@@ -27,7 +27,8 @@ def call(url: str, method: str = "GET", *, token: str = "", body: Any = None, ti
     data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
     request = urllib.request.Request(url, data, headers, method=method)
     try:
-        with urllib.request.urlopen(request, timeout=timeout) as answer:
+        # bandit asks about schemes: the addresses are those of servers started here.
+        with urllib.request.urlopen(request, timeout=timeout) as answer:  # nosec B310
             status, content = answer.status, answer.read()
     except urllib.error.HTTPError as error:
         status, content = error.code, error.read()

@@ -195,6 +195,16 @@ class _WebSocket(RFC6455WebSocket):  # type: ignore[misc]  # because the library
         return received
 
 
+class _Handshake:
+    """A socket that adds headers to the one answer sent through it: the library has no place for them."""
+
+    def __init__(self, wire: Any, headers: bytes) -> None:
+        self.wire, self.headers = wire, headers
+
+    def sendall(self, data: bytes) -> None:
+        self.wire.sendall(data.removesuffix(b"\r\n\r\n") + self.headers + b"\r\n\r\n")
+
+
 class WebSocketServer(WebSocketWSGI):  # type: ignore[misc]  # because the library ships no types
     """The handshake: RFC 6455 alone, without compression.
 
@@ -209,5 +219,8 @@ class WebSocketServer(WebSocketWSGI):  # type: ignore[misc]  # because the libra
         return None
 
     def _handle_hybi_request(self, environ: dict[str, Any]) -> _WebSocket:
-        made = super()._handle_hybi_request(environ)
-        return _WebSocket(made.socket, environ, made.version, max_frame_length=self.max_frame_length)
+        pairs = [("X-Request-Id", environ["idyll.request_id"]), *environ["flask.app"].extensions["stamps"]]
+        wire = environ["gunicorn.socket"]
+        stamped = {**environ, "gunicorn.socket": _Handshake(wire, "".join(f"\r\n{k}: {v}" for k, v in pairs).encode())}
+        made = super()._handle_hybi_request(stamped)
+        return _WebSocket(wire, environ, made.version, max_frame_length=self.max_frame_length)

@@ -89,4 +89,4 @@ def _in_html(text: str) -> Markup:
     """The paragraphs, lists, **bold** and `code` of a description."""
     marked = re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text)))
     marked = re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", marked).replace("\n- ", "<br>")
-    return Markup("\n").join(Markup("<p>") + Markup(part) + Markup("</p>") for part in marked.split("\n\n") if part)  # noqa: S704 - escaped above
+    return Markup("\n").join(Markup("<p>") + Markup(part) + Markup("</p>") for part in marked.split("\n\n") if part)  # noqa: S704 - escaped above # nosec B704

@@ -31,6 +31,8 @@ Pairs = list[tuple[str, str]]
 
 def init_app(app: Flask) -> None:
     app.before_request(_remember)
+    # For what the server answers itself, too.
+    app.extensions["stamps"] = _stamps(app.config)
     app.wsgi_app = Envelope(app)  # type: ignore[method-assign]  # Flask's way
     if hops := app.config["TRUSTED_PROXIES"]:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=1, x_host=0)  # type: ignore[method-assign]  # as above
@@ -44,7 +46,7 @@ class Envelope:
     def __init__(self, app: Flask) -> None:
         self.app = app
         self.inner = app.wsgi_app
-        self.stamps = _stamps(app.config)
+        self.stamps: Pairs = app.extensions["stamps"]
         options = get_cors_options(
             app,
             {

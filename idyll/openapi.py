@@ -10,7 +10,7 @@ from flask import Flask
 from werkzeug.routing import BaseConverter
 
 from .extensions import api
-from .fields import Id, Since, Text
+from .fields import CONTROL, CONTROL_BUT_LINES, Email, Id, Link, Since, Text, Username
 from .ids import UUID
 from .money import MAX_AMOUNT_MINOR, Amount
 from .openapi_words import (
@@ -25,6 +25,8 @@ from .openapi_words import (
     REFUSALS,
     TITLES,
 )
+
+LINK = r"^https?://[^\s/?#@]+([/?#].*)?$"
 
 
 class IdConverter(BaseConverter):
@@ -62,9 +64,34 @@ def said_of(_: Any, field: ma.fields.Field[Any], **kwargs: Any) -> dict[str, Any
     if isinstance(field, Since):
         kwargs["ret"].pop("format", None)
         said["anyOf"] = [{"format": "date-time"}, {"format": "date"}]
-    if isinstance(field, Text) and field.allow_none:
-        said["minLength"] = 0  # empty is null
+    if isinstance(field, Text):
+        said |= _text(field, kwargs["ret"])
+    if isinstance(field, ma.fields.Date | ma.fields.DateTime) and _clears(field):
+        kwargs["ret"].pop("format", None)
+        kind = "date" if isinstance(field, ma.fields.Date) else "date-time"
+        said["anyOf"] = [{"format": kind}, {"maxLength": 0}]
     return said
+
+
+def _clears(field: ma.fields.Field[Any]) -> bool:
+    """Whether "" is sent for null, as forms do."""
+    return field.allow_none and not type(field.parent).__name__.endswith("Out")
+
+
+def _text(field: Text, known: dict[str, Any]) -> dict[str, Any]:
+    """Which characters it takes, and that an optional one takes none: empty is null."""
+    taken = "[^" + (CONTROL_BUT_LINES if field.lines else CONTROL).pattern[1:]
+    if isinstance(field, Link):
+        known.pop("format", None)
+        return {"minLength": 0, "anyOf": [{"format": "uri", "pattern": LINK}, {"maxLength": 0}]}
+    if isinstance(field, Email | Username):
+        if field.allow_none:
+            form = {name: known.pop(name) for name in ("format", "pattern") if name in known}
+            return {"minLength": 0, "anyOf": [form, {"maxLength": 0}]}
+        return {}
+    if field.allow_none:
+        return {"minLength": 0, "pattern": f"^{taken}*$"}
+    return {"pattern": rf"^{taken}*[^\s{taken[2:]}{taken}*$"}
 
 
 def document(app: Flask) -> dict[str, Any]:
@@ -116,6 +143,7 @@ def _finish(operation: dict[str, Any], path: str, method: str, gate: dict[str, A
     keyed = method == "post" and tag != "auth"
     if keyed:
         parameters.append(_asking("Idempotency-Key"))
+    _say_whether_it_must_be_sent(operation.get("requestBody"))
     responses = operation.setdefault("responses", {})
     for status, response in responses.items():
         if status < "300":
@@ -134,6 +162,13 @@ def _finish(operation: dict[str, Any], path: str, method: str, gate: dict[str, A
         else:
             responses[status] = {"$ref": f"#/components/responses/{status}"}
     operation["responses"] = dict(sorted(responses.items()))
+
+
+def _say_whether_it_must_be_sent(body: dict[str, Any] | None) -> None:
+    """No body is an empty one, which will do where no field is required."""
+    if body is not None:
+        name = body["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+        body["required"] = bool(api.spec.components.schemas[name].get("required"))
 
 
 def _guard(item: dict[str, Any], path: str, paths: dict[str, Any]) -> None:
@@ -198,5 +233,7 @@ def _headers(*names: str) -> dict[str, Any]:
 
 def _asking(name: str) -> dict[str, Any]:
     words, example = ASKING[name]
-    schema = {"type": "string", "minLength": 1, "maxLength": 255 if name == "Idempotency-Key" else 1000}
+    schema: dict[str, Any] = {"type": "string"}
+    if name == "Idempotency-Key":
+        schema |= {"minLength": 1, "maxLength": 255, "pattern": "^[ -~]*[!-~][ -~]*$"}
     return {"in": "header", "name": name, "description": words, "required": False, "schema": schema, "example": example}

@@ -59,6 +59,8 @@ def refused(answer: bytes) -> tuple[int, dict[str, object], dict[str, str]]:
     status, headers, body = read(answer)
     assert headers["content-type"] == "application/problem+json"
     assert headers["x-content-type-options"] == "nosniff"
+    assert headers["cache-control"] == "no-store"
+    assert "strict-transport-security" not in headers
     assert headers["connection"] == "close"
     assert "server" not in headers
     problem = json.loads(body)
@@ -167,6 +169,22 @@ def test_a_refusal_carries_the_callers_request_id_when_it_is_a_fit_one(running: 
     assert problem["requestId"] != '{"a"}'
 
 
+def test_in_production_the_servers_own_refusals_carry_hsts_too(tmp_path: Path) -> None:
+    production = {
+        "APP_ENV": "production",
+        "DATABASE_URL": f"sqlite:///{tmp_path}/hsts.db",
+        "SECRET_KEY": "3a7f1c9e5b2d8046f1e3c5a79b0d2e4f6a8c",
+        "JWT_SECRET_KEY": "9d4b2f7a6c1e8350b7d9f2a4c6e81b3d5f70",
+        "CORS_ORIGINS": "https://app.example.com",
+    }
+    running = start_app(production)
+    for raw in (MALFORMED["two hosts"], SMUGGLING["a list of lengths"], get(target=b"/" + b"a" * 9000)):
+        _, headers, _ = read(probe(running, raw))
+        assert headers["strict-transport-security"] == "max-age=31536000; includeSubDomains"
+        assert headers["x-frame-options"] == "DENY"
+    running.stop()
+
+
 def test_an_answer_of_the_application_names_no_software_either(running: RunningApp) -> None:
     status, headers, _ = read(probe(running, get(b"Connection: close\r\n")))
     assert status == 200
@@ -180,11 +198,25 @@ def test_requests_follow_each_other_on_one_connection(running: RunningApp) -> No
     assert re.findall(rb"HTTP/1\.1 (\d{3}) ", answer) == [b"200", b"405", b"200"]
 
 
-@pytest.mark.parametrize(
-    "body",
-    [b"zz\r\nabc\r\n0\r\n\r\n", b"3\r\nabcd\r\n0\r\n\r\n", b"3\r\nabc\r\n0\r\nX-A: \x00\r\n\r\n"],
-    ids=["no size", "a wrong size", "a null in a trailer"],
-)
+BROKEN = {
+    "no size": b"zz\r\nabc\r\n0\r\n\r\n",
+    "a wrong size": b"3\r\nabcd\r\n0\r\n\r\n",
+    "a null in a trailer": b"3\r\nabc\r\n0\r\nX-A: \x00\r\n\r\n",
+    "a trailer": b"3\r\nabc\r\n0\r\nX-A: b\r\n\r\n",
+    "a trailer that would sign somebody in": b"3\r\nabc\r\n0\r\nAuthorization: Bearer x\r\n\r\n",
+    "a trailer that would frame the body anew": b"3\r\nabc\r\n0\r\nContent-Length: 9\r\n\r\n",
+    "a signed size": b"+3\r\nabc\r\n0\r\n\r\n",
+    "a negative size": b"-3\r\nabc\r\n0\r\n\r\n",
+    "a size of another language": b"0x3\r\nabc\r\n0\r\n\r\n",
+    "an empty size": b"\r\nabc\r\n0\r\n\r\n",
+    "a size line without end": b"3;" + b"a" * 100_000,
+    "a bare LF after a size": b"3\nabc\r\n0\r\n\r\n",
+    "a bare LF after a chunk": b"3\r\nabc\n0\r\n\r\n",
+    "a bare CR in an extension": b"3;a\rb\r\nabc\r\n0\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("body", BROKEN.values(), ids=BROKEN)
 def test_a_broken_body_is_400_and_its_rest_is_not_taken_for_a_request(running: RunningApp, body: bytes) -> None:
     raw = (
         b"POST /api/auth/login HTTP/1.1\r\nContent-Type: application/json\r\n"
@@ -192,6 +224,22 @@ def test_a_broken_body_is_400_and_its_rest_is_not_taken_for_a_request(running: R
     )  # fmt: skip
     status, problem, _ = refused(probe(running, raw))
     assert status == problem["status"] == 400
+
+
+@pytest.mark.parametrize("size", [b"FFFFFFFF", b"F" * 17, b"300000"], ids=["4 GB", "beyond 64 bits", "3 MB"])
+def test_a_chunk_that_is_too_large_gets_its_413_before_it_is_there(running: RunningApp, size: bytes) -> None:
+    head = b"POST /api/auth/login HTTP/1.1\r\nConnection: close\r\nContent-Type: application/json\r\n" + HOST + CHUNKED
+    status, problem, _ = refused(probe(running, head + b"\r\n" + size + b"\r\n" + b"a" * 0x300000))
+    assert status == problem["status"] == 413
+
+
+@pytest.mark.parametrize("body", [b"9\r\n{}", b"2\r\n{}", b"2\r\n{}\r\n", b"2\r\n{}\r\n0\r\n"])
+def test_chunks_that_are_cut_short_are_400(running: RunningApp, body: bytes) -> None:
+    with connect(running) as sock:
+        head = b"POST /api/auth/login HTTP/1.1\r\nContent-Type: application/json\r\n" + HOST + CHUNKED
+        sock.sendall(head + b"\r\n" + body)
+        sock.shutdown(socket.SHUT_WR)
+        assert refused(receive(sock))[0] == 400
 
 
 def test_a_body_that_is_cut_short_is_400(running: RunningApp) -> None:

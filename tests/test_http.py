@@ -218,6 +218,17 @@ def test_an_address_has_30_logins_and_10_of_each_other_public_write_a_minute(mak
         assert not limited(api.post(path, json=body, environ_overrides={"REMOTE_ADDR": "203.0.113.9"}))
 
 
+def test_every_route_is_limited(make, app):
+    """Of a user where somebody is signed in, of an address where nobody need be."""
+    for rule in app.url_map.iter_rules():
+        if str(rule).startswith("/api/") and not str(rule).endswith("api.json"):
+            gate = getattr(app.view_functions[rule.endpoint], "_gate", {})
+            assert not gate.get("public") or gate.get("limit"), rule
+    api = make(RATELIMIT_ENABLED="on", RATE_LIMIT_PER_MINUTE="2")
+    sent = [api.post("/api/auth/refresh", json={"refreshToken": "x"}) for _ in range(3)]
+    assert [answer.status_code for answer in sent] == [401, 401, 429]
+
+
 def test_a_minute_later_one_may_go_on(make, monkeypatch):
     api = make(RATELIMIT_ENABLED="on", LOGIN_LIMIT_PER_MINUTE="1")
     assert [knock(api, "192.0.2.1") for _ in range(2)] == [False, True]
@@ -262,6 +273,12 @@ def test_what_is_no_address_counts_as_one():
         ("2", "198.51.100.1, 10.0.0.1", "198.51.100.2, 10.0.0.1", False),
         ("2", "6.6.6.6, 198.51.100.1, 10.0.0.1", "7.7.7.7, 198.51.100.1, 10.0.0.2", True),
         ("2", "198.51.100.1", "198.51.100.2", True),
+        ("1", "2001:db8:1:2::1", "2001:db8:1:3::1", False),
+        ("1", "2001:db8:1:2::1", "2001:db8:1:2:ffff::9", True),
+        ("1", "6.6.6.6, 2001:db8:1:2::1", "2001:db8:9::9, 2001:db8:1:2::1", True),
+        ("2", "2001:db8:1:2::1, 2001:db8:f::1", "2001:db8:1:2::2, 2001:db8:e::1", True),
+        ("2", "2001:db8:1:2::1, 2001:db8:f::1", "2001:db8:1:3::1, 2001:db8:f::1", False),
+        ("0", "2001:db8:1:2::1", "2001:db8:1:3::1", True),
     ],
 )
 def test_the_address_is_the_one_that_the_outermost_trusted_proxy_saw(proxies, first, second, is_same, make):

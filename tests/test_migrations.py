@@ -13,13 +13,8 @@ from alembic.script import ScriptDirectory
 from conftest import DATABASE, make_database, settings
 from flask import Flask
 from flask_migrate import Migrate, downgrade, upgrade
-<<<<<<< HEAD
-from rows import fill
-from sqlalchemy import Connection, Table, create_engine, inspect, make_url, select, text
-=======
 from rows import copy_last, fill
-from sqlalchemy import Connection, create_engine, inspect, make_url, select, text
->>>>>>> trust-money
+from sqlalchemy import Connection, Table, create_engine, inspect, make_url, select, text
 from sqlalchemy.exc import DBAPIError
 
 from config import database_url as normalised
@@ -30,11 +25,7 @@ from idyll.health import MIGRATIONS
 from idyll.ledger import service as books
 
 ROOT = Path(__file__).parent.parent
-<<<<<<< HEAD
-STEPS = ["0007", "0006", "0005", "0004", "0003", "0002", "0001"]
-=======
-STEPS = ["0008", "0006", "0005", "0004", "0003", "0002", "0001"]
->>>>>>> trust-money
+STEPS = ["0008", "0007", "0006", "0005", "0004", "0003", "0002", "0001"]
 TABLES = {table.name for table in db.metadata.sorted_tables}
 
 
@@ -59,13 +50,17 @@ def connection(empty: Flask) -> Iterator[Connection]:
 
 
 # What a migration after the first one brought, and takes with it when it goes.
-<<<<<<< HEAD
-LATER_TABLES = {"instances", "login_attempts", "two_step_secrets", "recovery_codes"}
-LATER_COUNTERS = {"rights"}
+LATER_TABLES = {
+    "instances",
+    "login_attempts",
+    "two_step_secrets",
+    "recovery_codes",
+    "ledger",
+    "audit_seals",
+    "anchors",
+}
+LATER_COUNTERS = {"rights", "audit_sealed"}
 LATER_COLUMNS = {"users": {"two_step_at"}, "sessions": {"network", "proved_at"}}
-=======
-LATER_TABLES, LATER_COUNTERS = {"instances", "ledger", "audit_seals", "anchors"}, {"rights", "audit_sealed"}
->>>>>>> trust-money
 
 
 def everything(connection: Connection, but: Container[str] = ()) -> dict[str, list[Any]]:
@@ -116,7 +111,6 @@ def test_task_numbers_go_on_where_they_were_on_the_way_down_and_up(connection):
     assert connection.execute(text("SELECT value FROM counters WHERE name = 'task_number'")).scalar() == 43
 
 
-<<<<<<< HEAD
 def test_where_sessions_came_from_is_known_after_the_way_up_as_far_as_it_can_be(connection):
     upgrade()
     fill(connection)
@@ -128,7 +122,8 @@ def test_where_sessions_came_from_is_known_after_the_way_up_as_far_as_it_can_be(
         found[address] = connection.execute(text("SELECT network FROM sessions")).scalar()
         downgrade(revision="0006")
     assert found == {"203.0.113.7": "203.0.113.7", "2001:db8::7": None, None: None}
-=======
+
+
 def test_the_books_are_made_of_the_payouts_that_are_there(connection):
     upgrade()
     money = {"amount_minor": 7, "currency": "INR"}
@@ -148,7 +143,6 @@ def test_the_books_are_made_of_the_payouts_that_are_there(connection):
         "rejected": {"INR": 14},
         "cancelled": {"INR": 14},
     }
->>>>>>> trust-money
 
 
 def test_the_way_down_ends_with_nothing_and_up_again_begins_anew(connection):

@@ -52,13 +52,11 @@ def test_every_command_of_the_tour_works(folder, running):
 
 def test_every_setting_is_in_the_table_and_in_the_example_file():
     config, server = ((ROOT / name).read_text() for name in ("config.py", "gunicorn.conf.py"))
-<<<<<<< HEAD
-    read = set(re.findall(r'(?:text|number|flag|shaped|choices?|_secret|environ\.get)\((?:read, )?"([A-Z_]+)"', config))
-=======
     read = set(
-        re.findall(r'(?:text|number|flag|shaped|choice|_secret|_amounts|environ\.get)\((?:read, )?"([A-Z_]+)"', config)
+        re.findall(
+            r'(?:text|number|flag|shaped|choices?|_secret|_amounts|environ\.get)\((?:read, )?"([A-Z_]+)"', config
+        )
     )
->>>>>>> trust-money
     read |= set(re.findall(r'os\.environ\.get\("([A-Z_]+)"', server))
     read |= set(re.findall(r'"([A-Z_]+)"', re.search(r"^NOT_YET = \((.*)\)$", config, re.MULTILINE)[1]))
     assert {"PORT", "WEB_CONCURRENCY", "SECRET_KEY", "OWNER_PASSWORD", "MAIL_URL"} <= read

@@ -272,6 +272,16 @@ def test_engine_io_answers_carry_what_all_answers_carry(live, path):
         assert len(other.headers["X-Request-Id"]) == 32
 
 
+def test_the_answer_that_opens_a_websocket_carries_it_too(live):
+    for path in ("/socket.io/", "/ws/chat/"):
+        with WebSocket(live.app.port, path=path, headers={"X-Request-Id": "mine-1"}) as wire:
+            assert {"X-Request-Id: mine-1", "X-Content-Type-Options: nosniff"} <= set(wire.head.split("\r\n"))
+            assert "Strict-Transport-Security" not in wire.head
+    there = live.start(APP_ENV="production", CORS_ORIGINS=ORIGINS)
+    with WebSocket(there.app.port) as wire:
+        assert "Strict-Transport-Security: max-age=31536000" in wire.head
+
+
 def test_in_production_https_is_promised_and_asked_for(live, editor):
     there = live.start(APP_ENV="production", CORS_ORIGINS=ORIGINS, TRUSTED_PROXIES="1")
     for path in ("/socket.io/", "/ws/chat/"):

@@ -61,7 +61,7 @@ def login(fields: dict[str, Any]) -> str:
 
 
 @bp.route("/refresh", methods=["POST"])
-@public()
+@public(limit="RATE_LIMIT_PER_MINUTE")
 @bp.accepts(RefreshIn)
 @bp.answers(200, TokensOut)
 def refresh(fields: dict[str, Any]) -> str:

@@ -26,7 +26,9 @@ class Attendees(fields.List[str]):
     """Ids, e-mails or usernames; "All Team" alone or among them means every member."""
 
     def __init__(self, **kwargs: Any) -> None:
-        metadata = {"type": ["array", "string"], "description": 'Ids, e-mails or usernames; "All Team": everybody'}
+        # The pattern is for texts: there is one that may stand for the list.
+        metadata = {"type": ["array", "string"], "pattern": f"^ *{ALL_TEAM} *$"}
+        metadata["description"] = 'Ids, e-mails or usernames; "All Team": everybody'
         super().__init__(Text(254), validate=validate.Length(max=MAX_ATTENDEES), metadata=metadata, **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:

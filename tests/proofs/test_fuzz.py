@@ -1,0 +1,120 @@
+"""Requests made of the OpenAPI document itself, as five identities: nothing fails, and nothing is a 5xx."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Someone
+from flask import Flask
+from live import Live
+from servers import ROOT
+from talk import made
+
+from idyll.openapi import document
+from idyll.openapi_words import ASKING
+
+from . import size
+
+pytestmark = pytest.mark.only_on("postgresql")
+IDENTITIES = ("stranger", "pending", "editor", "moderator", "owner")
+EXAMPLES = size(2, 20)  # of each operation in each phase that draws them at random
+PHASES = "examples,coverage,fuzzing,stateful"
+AT_LEAST = size(200, 2_000)  # cases for each identity
+# In the short form each identity has its share of the operations, so that every operation is met.
+SHARES = size(len(IDENTITIES), 1)
+SEED = os.environ.get("PROOFS_SEED", "6")
+OF_EACH = size(6, 30)
+
+
+def things(live: Live, who: Someone) -> dict[str, list[str]]:
+    """Enough of everything, some of it theirs, for all that is deleted on the way."""
+    boss, other = live.people.owner(name="Boss"), live.people.editor(name="Other")
+    pending = who.name.startswith("Pending")
+
+    def make(path: str, by: Someone, **body: Any) -> str:
+        return made(live.api.post(f"/api/{path}", by, body))["id"]
+
+    theirs = other if pending else who
+    ids: dict[str, list[str]] = {name: [] for name in ("task_id", "meeting_id", "payout_id", "message_id")}
+    for n in range(OF_EACH):
+        mine = (theirs, other)[n % 2]
+        task = {"deadline": "2031-01-01", "assignedTo": mine.id, "status": ("pending", "completed")[n % 2]}
+        ids["task_id"].append(make("tasks", boss, name=f"Film {n}", **task))
+        seats = {"date": "2031-01-01", "time": "10:00", "attendees": [mine.id]}
+        ids["meeting_id"].append(make("meetings", boss, title=f"Round {n}", **seats))
+        ids["payout_id"].append(make("payouts", mine, projectName=f"Film {n}", amount=n + 1.25))
+        ids["message_id"].append(make("chat/messages", mine, message=f"Take {n}"))
+    forms = [
+        live.api.post("/api/applications", json={"fullName": "A", "email": f"a{n}@example.com"}).json
+        for n in range(OF_EACH)
+    ]
+    ids["application_id"] = [form["id"] for form in forms]
+    ids["status_token"] = [form["statusToken"] for form in forms]
+    ids["user_id"] = [who.id, boss.id, other.id, *(live.people.editor().id for _ in range(OF_EACH))]
+    if not pending:
+        notes = live.api.get("/api/notifications", who).json["data"]
+        ids["notification_id"] = [note["id"] for note in notes] or [boss.id]
+    return ids
+
+
+def share_of(identity: str, app: Flask) -> list[str]:
+    """What the command includes of the document."""
+    operations = sorted(o["operationId"] for item in document(app)["paths"].values() for o in operations_of(item))
+    mine = operations[IDENTITIES.index(identity) % SHARES :: SHARES]
+    return [part for name in mine for part in ("--include-operation-id", name)]
+
+
+def operations_of(item: dict[str, Any]) -> list[dict[str, Any]]:
+    return [operation for operation in item.values() if "operationId" in operation]
+
+
+@pytest.mark.parametrize("identity", IDENTITIES)
+def test_what_the_document_allows_is_answered_as_it_says(identity, live, tmp_path, measured):
+    live = live.start(CHAT_FLOOD_LIMIT="1000000", LOG_LEVEL="warning")
+    kind = "editor" if identity == "stranger" else identity
+    who = getattr(live.people, kind)(name=f"{identity.title()} fuzz")
+    world = tmp_path / "world.json"
+    ids = things(live, who)
+    world.write_text(
+        json.dumps(
+            {
+                "user_id": "" if identity == "stranger" else who.id,
+                "database": live.inside.config["SQLALCHEMY_DATABASE_URI"],
+                "secrets": {name: live.inside.config[name] for name in ("SECRET_KEY", "JWT_SECRET_KEY")},
+                "ids": ids,
+                "example_key": ASKING["Idempotency-Key"][1],
+                "example_tag": ASKING["If-Match"][1],
+            }
+        )
+    )
+    report = tmp_path / "report.json"
+    run = subprocess.run(
+        [
+            *(
+                Path(sys.executable).with_name("st"),
+                "--config-file",
+                Path(__file__).with_name("schemathesis.toml"),
+                "run",
+            ),
+            *(f"{live.url}/api/openapi.json", "--checks", "all", "--phases", PHASES, "--max-examples", str(EXAMPLES)),
+            *share_of(identity, live.inside),
+            *("--seed", SEED, "--no-color", "--report", "json", "--report-json-path", report),
+        ],
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "FUZZ_WORLD": str(world)},
+        capture_output=True,
+        text=True,
+        timeout=3_000,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    cases = int(re.search(r"(\d+) generated", run.stdout)[1])
+    measured("cases", cases)
+    assert cases >= AT_LEAST
+    log = live.app.log.read_text()
+    assert "Traceback" not in log, log[-5_000:]
