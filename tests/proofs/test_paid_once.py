@@ -49,7 +49,7 @@ class Company:
             url = self.apps[(at + turn) % len(self.apps)].url + path
             try:
                 answer: requests.Response = session.request(method, url, headers=headers, timeout=30, **more)
-            except requests.ConnectionError:
+            except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError):
                 answered = False
             else:
                 answered = answer.status_code != 503
