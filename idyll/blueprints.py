@@ -22,7 +22,17 @@ from .gate import Gate, Rule, View, current_user, members_only
 from .pagination import Listing, as_csv, page
 from .parsing import Parser
 
-__all__ = ["Blueprint", "current_user", "members_only", "only", "pending_too", "public", "respond", "unless_stale"]
+__all__ = [
+    "Blueprint",
+    "current_user",
+    "enrolling_too",
+    "members_only",
+    "only",
+    "pending_too",
+    "public",
+    "respond",
+    "unless_stale",
+]
 _pages: dict[type[Schema], type[Schema]] = {}
 
 
@@ -34,6 +44,11 @@ def public(*, limit: str = "") -> Callable[[View], View]:
 def pending_too(view: View) -> View:
     """Open to people who wait for their approval."""
     return _mark(pending=True)(view)
+
+
+def enrolling_too(view: View) -> View:
+    """Open to members who must switch two-step log-in on before anything else."""
+    return _mark(enrolling=True)(view)
 
 
 def only(rule: Rule) -> Callable[[View], View]:

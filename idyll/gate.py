@@ -47,6 +47,8 @@ class Gate:
         self.public = marks.get("public", False)
         self.limit = marks.get("limit", "")
         self.pending = marks.get("pending", False)
+        # Who must enrol may use what is about their own log-in, and nothing else.
+        self.enrolling = marks.get("enrolling", False) or (self.pending and self.of_login)
         self.rule: Rule | None = marks.get("rule")
 
     def open_to_all(self, *args: Any, **kwargs: Any) -> Any:
@@ -76,8 +78,7 @@ class Gate:
 
     def _admitted(self, *args: Any, **kwargs: Any) -> Any:
         user = current_user()
-        # Who must enrol may use what is about their own log-in, and nothing else.
-        if not self.pending or (user.must_enrol and not self.of_login):
+        if not (self.enrolling if user.must_enrol else self.pending):
             members_only(user)
         if self.rule is not None and not self.rule(user):
             raise Forbidden

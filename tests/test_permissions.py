@@ -34,11 +34,11 @@ POST   /api/auth/logout/everywhere                        401     204    204    
 GET    /api/auth/me                                       401     200    200     200       200   200
 GET    /api/auth/sessions                                 401     200    200     200       200   200
 DELETE /api/auth/sessions/<id:session_id>                 401     404    204     404       404   404
-GET    /api/auth/two-step                                 401     200    200     200       200   200
-POST   /api/auth/two-step                                 401     201    201     201       201   201
-POST   /api/auth/two-step/confirm                         401     409    409     409       409   409
-POST   /api/auth/two-step/prove                           401     409    409     409       409   409
-DELETE /api/auth/two-step                                 401     204    204     204       204   204
+GET    /api/auth/two-step                                 401     403    200     200       200   200
+POST   /api/auth/two-step                                 401     403    201     201       201   201
+POST   /api/auth/two-step/confirm                         401     403    409     409       409   409
+POST   /api/auth/two-step/prove                           401     403    409     409       409   409
+DELETE /api/auth/two-step                                 401     403    204     204       204   204
 
 GET    /api/users                                         401     403    200     200       200   200
 POST   /api/users                                         401     403    403     403       201   201

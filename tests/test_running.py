@@ -40,10 +40,14 @@ def forget(app: Flask) -> Iterator[Callable[[], None]]:
             for connection in lent:
                 connection.close()
 
+    def begin_anew() -> None:
+        app.extensions["prepares"] = True
+        with app.app_context():
+            db.engine.dispose()
+
+    begin_anew()
     yield deallocate
-    app.extensions["prepares"] = True
-    with app.app_context():
-        db.engine.dispose()
+    begin_anew()
 
 
 def test_what_is_asked_once_is_not_kept_for_ever(api, owner, editor):

@@ -53,6 +53,9 @@ UNSHAPED = {
     "EventOut": "a payload, which was shaped when it was recorded",
     "SessionOut": "says which one is the caller's own: tested below",
     "RoomOut": "is no row of a table: tested below",
+    "TwoStepOut": "a flag and a count",
+    "TwoStepSecretOut": "made in Python: it is stored encrypted",
+    "RecoveryCodesOut": "made in Python: only their hashes are stored",
 }
 
 

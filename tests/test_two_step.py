@@ -130,10 +130,11 @@ def test_switched_off_the_password_alone_is_enough_and_nothing_is_left(api, app,
     assert rows(app, TwoStepSecret.user_id) == rows(app, RecoveryCode.digest) == []
 
 
-def test_who_waits_for_approval_may_use_it_too(api, pending):
-    secret, _ = enrol(api, pending)
-    assert refused(log_in(api, pending.email), "two_step_required")
-    assert with_code(api, pending.email, code_of(secret)).status_code == 200
+def test_who_waits_for_approval_waits_for_it_too(api, pending):
+    body = {"currentPassword": PASSWORD}
+    for method, path, sent in (("GET", "", None), ("POST", "", body), ("POST", "/confirm", {"code": "123456"})):
+        answer = api(method, f"/api/auth/two-step{path}", pending, sent)
+        assert (answer.status_code, answer.json["code"]) == (403, "account_pending")
 
 
 # -- logging in ------------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@ from typing import Any
 import orjson
 from flask import current_app, g, request
 
-from ..blueprints import Blueprint, current_user, pending_too, public, unless_stale
+from ..blueprints import Blueprint, current_user, enrolling_too, pending_too, public, unless_stale
 from ..concurrency import background
 from ..errors import Invalid, Unauthorized
 from ..membership import registration
@@ -142,7 +142,7 @@ def reset(fields: dict[str, Any]) -> None:
 
 
 @bp.route("/two-step")
-@pending_too
+@enrolling_too
 @bp.answers(200, TwoStepOut)
 def show_two_step() -> str:
     """Show whether two-step log-in is on"""
@@ -150,7 +150,7 @@ def show_two_step() -> str:
 
 
 @bp.route("/two-step", methods=["POST"])
-@pending_too
+@enrolling_too
 @bp.accepts(OwnPasswordIn)
 @bp.answers(201, TwoStepSecretOut)
 def begin_two_step(fields: dict[str, Any]) -> str:
@@ -161,7 +161,7 @@ def begin_two_step(fields: dict[str, Any]) -> str:
 
 
 @bp.route("/two-step/confirm", methods=["POST"])
-@pending_too
+@enrolling_too
 @bp.accepts(CodeIn)
 @bp.answers(200, RecoveryCodesOut)
 def confirm_two_step(fields: dict[str, Any]) -> str:
@@ -171,7 +171,7 @@ def confirm_two_step(fields: dict[str, Any]) -> str:
 
 
 @bp.route("/two-step/prove", methods=["POST"])
-@pending_too
+@enrolling_too
 @bp.accepts(CodeIn)
 @bp.answers(204)
 def prove_two_step(fields: dict[str, Any]) -> None:
@@ -180,7 +180,7 @@ def prove_two_step(fields: dict[str, Any]) -> None:
 
 
 @bp.route("/two-step", methods=["DELETE"])
-@pending_too
+@enrolling_too
 @bp.accepts(OwnPasswordIn)
 @bp.answers(204)
 def end_two_step(fields: dict[str, Any]) -> None:

@@ -95,12 +95,12 @@ class Door:
             with self.app.request_context(environ):
                 g.request_id = environ["idyll.request_id"]
                 return answer(problem)(environ, start_response)
+        # Flask-SocketIO's own middleware does so for its one path.
+        environ["flask.app"] = self.app
         session = self.server.eio.sockets.get(request.args.get("sid", ""))
         if session is not None and session.upgraded and asks_for_websocket(environ):
             turned_away: Iterable[bytes] = session.turn_away(environ, start_response)
             return turned_away
-        # Flask-SocketIO's own middleware does so for its one path.
-        environ["flask.app"] = self.app
         handled: Iterable[bytes] = self.server.handle_request(environ, start_response)
         return handled
 
