@@ -253,9 +253,12 @@ def test_people_come_type_and_go(in_the_team, open_tab, live, editor, moderator)
     max_.do("typing", "team", True)
     user = {"id": moderator.id, "displayName": moderator.name}
     assert in_the_team.wait("typing") == {"room": "team", "user": user, "typing": True}
-    max_.do("close")
-    assert in_the_team.wait("user_left")["user"]["id"] == moderator.id
     in_the_team.do("leave", "team")
-    post(live, moderator, ["nobody is there"])
+    # Answered after what was said before it.
+    assert in_the_team.do("ask", "leave_room", {"room": "team"}) == {"room": "team"}
+    post(live, moderator, ["only Max is there"])
+    until(lambda: max_.texts() == ["only Max is there"])
     assert in_the_team.do("ask", "join_room", {"room": "team"})["members"][0]["id"] == editor.id
     assert in_the_team.texts() == []
+    max_.do("close")
+    assert in_the_team.wait("user_left")["user"]["id"] == moderator.id
