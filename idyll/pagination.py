@@ -264,7 +264,7 @@ def cell(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int | float):
-        return str(value)
+        return str(int(value) if value == int(value) else value)  # some databases say 4.0
     if isinstance(value, dict) and "displayName" in value:
         value = value["displayName"] or ""
     text = value if isinstance(value, str) else orjson.dumps(value).decode()
