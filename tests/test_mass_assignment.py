@@ -121,7 +121,7 @@ NEVER_CHOSEN = {
     "tasks": {"task_number", "created_by", "version", "id"},
     "login_attempts": {"id", "account", "network", "at"},
     "two_step_secrets": {"user_id", "secret"},
-    "ledger": {"payout_id", "taken_from", "put_into", "by_id"},
+    "ledger": {"payout_id", "taken_from", "put_into"},
     "payouts": {"decided_by", "paid_at", "version", "id", "requested_at"},
     "meetings": {"organizer_id", "version", "id"},
     "messages": {"sender_id", "seq", "type", "id", "timestamp"},
