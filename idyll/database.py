@@ -195,6 +195,15 @@ def release() -> None:
         connection.close()
 
 
+def ahead(statement: Executable, parameters: Any) -> None:
+    """Runs a statement of which nobody needs to hear, just before the next one of the transaction and along with it."""
+    if db.engine.dialect.name == "postgresql":
+        sent = _written_out(statement, parameters, g.held).decode()
+        g.first = f"{g.get('first', '')}{sent.replace('%', '%%')}; "
+    else:
+        execute(statement, parameters)
+
+
 # -- a transaction, for transactions.py alone ----------------------------------------------------------------------
 
 
@@ -235,14 +244,8 @@ def commit(owed: Sequence[tuple[Executable, Any]]) -> None:
 
 
 def _commit_at_once(owed: Sequence[tuple[Executable, Any]], connection: PoolProxiedConnection) -> None:
-    engine, cursor, prepares, parts = db.engine, connection.cursor(), _prepares(), []
-    for statement, parameters in owed:
-        plan = fixed(statement, parameters, engine.dialect)
-        text, values = plan.run(parameters)
-        if asked.receivers:
-            asked.send(engine, statement=text, parameters=values)
-        sent = _by_name(plan, text, parameters, connection) if prepares else text
-        parts.append(cursor.mogrify(sent, values))
+    cursor = connection.cursor()
+    parts = [_written_out(statement, parameters, connection) for statement, parameters in owed]
     if (first := g.pop("first", "")) and not parts:
         return  # nothing was begun
     try:
@@ -253,6 +256,22 @@ def _commit_at_once(owed: Sequence[tuple[Executable, Any]], connection: PoolProx
         raise
     if done != "COMMIT":
         raise RuntimeError("A statement failed and nobody said so: the transaction was rolled back.")
+
+
+def _written_out(statement: Executable, parameters: Any, connection: PoolProxiedConnection) -> bytes:
+    """A statement as PostgreSQL takes it among others, and says nothing of it."""
+    engine = db.engine
+    plan = fixed(statement, parameters, engine.dialect)
+    text, values = plan.run(parameters)
+    if asked.receivers:
+        asked.send(engine, statement=text, parameters=values)
+    sent = _by_name(plan, text, parameters, connection) if _prepares() else text
+    try:
+        written: bytes = connection.cursor().mogrify(sent, values)
+    except BaseException as error:
+        _give_up(connection, error)
+        raise
+    return written
 
 
 def roll_back() -> None:

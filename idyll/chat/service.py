@@ -72,8 +72,10 @@ def _messages(*, viewer: Actor, room: str, **bounds: int) -> Listing:  # noqa: A
 def _places(room: str, *keys: str | None) -> dict[str, int]:
     """Where messages of a room stand in its order."""
     wanted = [key for key in keys if key]
+    if not wanted:
+        return {}
     found = select(Message.id, Message.seq).where(Message.id.in_(wanted), Message.room == room)
-    return {row.id: row.seq for row in execute(found)} if wanted else {}
+    return {row.id: row.seq for row in execute(found)}
 
 
 def _place(places: dict[str, int], key: str, field: str) -> int:

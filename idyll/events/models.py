@@ -18,7 +18,6 @@ class Event(Model):
     __table_args__ = (
         Index(None, "position", unique=True),
         Index(None, "about", "of"),
-        Index(None, "created_at"),
         MYSQL,
     )
 

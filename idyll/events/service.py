@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 
 import orjson
 from flask import current_app
-from sqlalchemy import BigInteger, ColumnElement, and_, bindparam, delete, exists, or_, select, update
+from sqlalchemy import BigInteger, ColumnElement, and_, bindparam, delete, exists, or_, select, true, update
 
 from ..actor import Actor
 from ..chat.models import Message
 from ..chat.rooms import rooms_of
 from ..clock import now
 from ..counters import ADVANCE, RIGHTS, Counter, advance
-from ..database import execute
+from ..database import ahead, execute
 from ..errors import Invalid
 from ..extensions import db
 from ..meetings.models import Meeting
@@ -46,15 +46,35 @@ class LogState(NamedTuple):
     waiting: bool
 
 
-_HEAD = select(Counter.value).where(Counter.name == bindparam("name")).with_for_update()
-_WAITING = select(TABLE.c.id, TABLE.c.of).where(TABLE.c.position.is_(None)).order_by(TABLE.c.id).limit(BATCH)
-_FREE = _WAITING.with_for_update(skip_locked=True)
-_all, _free = _WAITING.subquery(), _FREE.subquery()
+class Told(NamedTuple):
+    """An event in its place."""
+
+    position: int
+    name: str
+    data: str
+    about: str
+    of: str
+    audience: str
+
+
+_LOCK = select(Counter.value).where(Counter.name == SEALED).with_for_update()
+_HEADS = [select(Counter.value).where(Counter.name == name).scalar_subquery() for name in (SEALED, SWEPT, RIGHTS)]
+_heads = select(*[head.label(name) for head, name in zip(_HEADS, LogState._fields, strict=False)]).subquery()
+_IN_LINE = (
+    select(TABLE.c.id, *[TABLE.c[name] for name in Told._fields[1:]])
+    .where(TABLE.c.position.is_(None))
+    .order_by(TABLE.c.id)
+    .limit(BATCH)
+)
+_FREE = select(TABLE.c.id).where(TABLE.c.position.is_(None)).order_by(TABLE.c.id).limit(BATCH)
+_FREE = _FREE.with_for_update(skip_locked=True)
+_line, _free = _IN_LINE.subquery(), _FREE.subquery()
+_WAITING = select(_heads, _line).select_from(_heads.outerjoin(_line, true())).order_by(_line.c.id)
 # Both in one trip, where the database locks the rows of a subquery.
 _BOTH = (
-    select(_all.c.id, _all.c.of, _free.c.id.is_not(None).label("free"))
-    .select_from(_all.outerjoin(_free, _all.c.id == _free.c.id))
-    .order_by(_all.c.id)
+    select(_heads, _line, _free.c.id.label("free"))
+    .select_from(_heads.outerjoin(_line, true()).outerjoin(_free, _line.c.id == _free.c.id))
+    .order_by(_line.c.id)
 )
 _PLACE = (
     update(TABLE)
@@ -70,40 +90,46 @@ def seal() -> None:
     a thing second waited for its row; so positions tell every thing's changes in their true order.
     """
     # Whoever comes later is not waited for: under steady writing there would be no end.
-    while _seal_some() == BATCH:
+    while seal_some()[0].waiting:
         pass
 
 
-def _seal_some() -> int:
+def seal_some() -> tuple[LogState, list[Told]]:
+    """One batch of it: the log as it is then, `waiting` if there may be more, and the events that got their place."""
     with transaction():
-        sealed = execute(_HEAD, {"name": SEALED}).scalar_one()
+        ahead(_LOCK, {})
         rows, free = _waiting_rows()
-        ids = _in_order(rows, free)
-        for start, (first, last) in _runs(ids):
+        sealed, swept, rights = rows[0][:3]
+        found = _in_order(rows, free)
+        for start, (first, last) in _runs([row.id for row in found]):
             owe(_PLACE, {"first": first, "last": last, "shift": sealed + 1 + start - first})
-        if ids:
-            owe(ADVANCE, {"counter": SEALED, "step": len(ids)})
-        return len(ids)
+        if found:
+            owe(ADVANCE, {"counter": SEALED, "step": len(found)})
+    placed = [
+        Told(sealed + 1 + i, row.name, row.data, row.about, row.of, row.audience) for i, row in enumerate(found)
+    ]
+    return LogState(sealed + len(found), swept, rights, len(found) == BATCH), placed
 
 
-def _waiting_rows() -> tuple[Iterable[Any], set[int]]:
-    """Those without a position, and which of them nobody holds."""
+def _waiting_rows() -> tuple[Sequence[Any], set[int]]:
+    """The log's counters beside those without a position, and which of them nobody holds."""
     # Whoever deletes or rewrites an event holds its row, and maybe others: waiting for it could deadlock.
     if db.engine.dialect.name == "postgresql":
         rows = execute(_BOTH, {}).all()
-        return rows, {row.id for row in rows if row.free}
-    return execute(_WAITING, {}).all(), set(execute(_FREE, {}).scalars())
+        return rows, {row.free for row in rows if row.free is not None}
+    rows = execute(_WAITING, {}).all()
+    return rows, set(execute(_FREE, {}).scalars())
 
 
-def _in_order(rows: Iterable[Any], free: set[int]) -> list[int]:
+def _in_order(rows: Iterable[Any], free: set[int]) -> list[Any]:
     """The free ones, but for those that follow one of the same thing which is not."""
-    ids, late = [], set()
+    found, late = [], set()
     for row in rows:
         if row.id in free and row.of not in late:
-            ids.append(row.id)
+            found.append(row)
         else:
             late.add(row.of)
-    return ids
+    return found
 
 
 def _runs(ids: Sequence[int]) -> Iterator[tuple[int, tuple[int, int]]]:
@@ -147,12 +173,9 @@ def replay(since: str | None, limit: int, *, viewer: Actor) -> dict[str, Any]:
     return {"events": shown, "lastEventId": shown[-1]["eventId"] if more else event_id(last), "more": more}
 
 
-_STATE = select(
-    *[select(Counter.value).where(Counter.name == name).scalar_subquery() for name in (SEALED, SWEPT, RIGHTS)],
-    _waiting(),
-)
+_STATE = select(*_HEADS, _waiting())
 _BETWEEN = (
-    select(TABLE.c.position, TABLE.c.name, TABLE.c.data, TABLE.c.about, TABLE.c.of, TABLE.c.audience)
+    select(*[TABLE.c[name] for name in Told._fields])
     .where(
         TABLE.c.position > bindparam("after", type_=BigInteger()),
         TABLE.c.position <= bindparam("upto", type_=BigInteger()),
@@ -167,9 +190,10 @@ def state() -> LogState:
     return LogState(int(row[0]), int(row[1]), int(row[2]), bool(row[3]))
 
 
-def between(after: int, upto: int) -> Sequence[Any]:
-    """The log's next rows after one position and up to another, in order; a batch at most."""
-    return execute(_BETWEEN, {"after": after, "upto": upto}).all()
+def between(after: int, upto: int) -> Sequence[Told]:
+    """The log's next events after one position and up to another, in order; a batch at most."""
+    found: Sequence[Told] = execute(_BETWEEN, {"after": after, "upto": upto}).all()
+    return found
 
 
 def seen_by(viewer: Actor, positions: Sequence[int]) -> set[int]:
@@ -243,6 +267,15 @@ def _rewrite(where: ColumnElement[bool], change: Callable[[Any], Any]) -> None:
         execute(update(TABLE).where(Event.id == row.id).values(data=anew))
 
 
+# The oldest have the lowest positions.
+_FIRST = (
+    select(TABLE.c.position, TABLE.c.created_at)
+    .where(TABLE.c.position.is_not(None))
+    .order_by(TABLE.c.position)
+    .limit(BATCH)
+)
+
+
 def sweep() -> int:
     """Deletes events older than `EVENT_RETENTION_DAYS`, in small steps; gives how many."""
     seal()
@@ -251,13 +284,11 @@ def sweep() -> int:
     while True:
         began = time.monotonic()
         with transaction():
-            old = select(Event.position).where(Event.created_at < oldest, Event.position.is_not(None))
-            found = execute(old.order_by(Event.position).limit(BATCH)).scalars()
-            places = [place for place in found if place is not None]
+            places = [row.position for row in execute(_FIRST, {}) if row.created_at < oldest]
             if not places:
                 return total
-            advance(SWEPT, 0, at_least=max(places))
-            total += execute(delete(TABLE).where(Event.position.in_(places))).rowcount
+            advance(SWEPT, 0, at_least=places[-1])
+            total += execute(delete(TABLE).where(TABLE.c.position.in_(places))).rowcount
         # As long as the step was: SQLite lets nobody in meanwhile, and whoever asks again at once is always first.
         time.sleep(time.monotonic() - began)
 

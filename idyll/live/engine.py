@@ -1,7 +1,7 @@
 """Engine.IO sessions that an attacker finds no hold on: bounded, fair to each other, and never a traceback."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -38,6 +38,10 @@ class EngineSocket(Socket):  # type: ignore[misc]  # because the library ships n
     # -- what goes out
 
     def send(self, pkt: Any) -> None:
+        self.send_all((pkt,))
+
+    def send_all(self, packets: Sequence[Any]) -> None:
+        """Several in one go: each write costs as much as all that is done before it."""
         if self.closed:
             return
         if self.queue.qsize() > MAX_QUEUE or self.unread > MAX_UNREAD:
@@ -49,21 +53,21 @@ class EngineSocket(Socket):  # type: ignore[misc]  # because the library ships n
         if not self.check_ping_timeout():
             return
         if self.ws is not None and self.upgraded and self.queue.empty():
-            pkt = self._written(pkt)
-        if pkt is not None:
-            self.unread += _size(pkt)
-            self.queue.put(pkt)
+            packets = self._written(packets)
+        for packet in packets:
+            self.unread += _size(packet)
+            self.queue.put(packet)
 
-    def _written(self, pkt: Any) -> Any:
+    def _written(self, packets: Sequence[Any]) -> Sequence[Any]:
         """Writes at once where nothing waits before it: a greenlet of its own for each frame costs ten times as much.
 
-        Gives what is left to be written, None for nothing.
+        Gives what is left to be written.
         """
-        frame = frame_of(pkt)
-        sent = self.ws.write_now(frame)
+        frames = frame_of(packets[0]) if len(packets) == 1 else b"".join([frame_of(packet) for packet in packets])
+        sent = self.ws.write_now(frames)
         if sent == 0:
-            return pkt
-        return Rest(frame[sent:]) if sent < len(frame) else None
+            return packets
+        return (Rest(frames[sent:]),) if sent < len(frames) else ()
 
     def poll(self) -> list[Any]:
         # Whoever asks for more has read what they were given before.
@@ -215,7 +219,7 @@ def install(engine: Any, on_malformed: Callable[[str], bool]) -> None:
 
 
 class Rest(Packet):  # type: ignore[misc]  # because the library ships no types
-    """The end of a frame whose beginning was written: bytes, as they are."""
+    """The end of frames whose beginning was written: bytes, as they are."""
 
     def __init__(self, frame: bytes) -> None:
         super().__init__(MESSAGE, "")

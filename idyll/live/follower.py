@@ -7,7 +7,7 @@ others has written the event, and whoever reads next sends it.
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,7 +17,7 @@ from sqlalchemy import Engine
 from ..auth.tokens import rights_of
 from ..database import engine_apart, read_apart, release
 from ..events import service as events
-from ..events.service import LogState
+from ..events.service import LogState, Told
 from .hub import Hub
 from .recipients import Recipients
 
@@ -98,21 +98,24 @@ class Follower:
 
     def step(self, *, look_at_rights: bool) -> None:
         """Everything committed until now: rights first, then events."""
-        if self.committed and not look_at_rights:
-            # Something waits for its place, nobody need ask. Should another process hold the log, `watch` goes on.
-            self.committed = False
-            events.seal()
-        state = events.state()
+        # When something waits for its place, nobody need ask. Should another process hold the log, `watch` goes on.
+        known = self.committed and not look_at_rights
+        self.committed = False
+        state, fresh = events.seal_some() if known else (events.state(), [])
         # Before anything that may have to wait for another process.
         if not self._look_at_rights(state) and look_at_rights:
             self._look_at_some()
-        if state.waiting:
-            events.seal()
-            state = events.state()
+        self._pass_on(state, fresh)
+        while state.waiting:
+            state, fresh = events.seal_some()
+            self._pass_on(state, fresh)
+
+    def _pass_on(self, state: LogState, fresh: Sequence[Told]) -> None:
+        """To the other processes, and to the sockets of this one."""
         if (state.sealed, state.rights) != self.known:
             self.known = (state.sealed, state.rights)
             self.hub.bus.say("wake")
-        self._tell(state)
+        self._tell(state, fresh)
 
     def _look_at_rights(self, state: LogState) -> bool:
         """Until all open sockets go by rights as new as the state; whether any did not."""
@@ -131,24 +134,27 @@ class Follower:
             self.turn = start + len(asked)
             self.hub.set_rights(asked, rights_of(connection.actor for connection in asked))
 
-    def _tell(self, state: LogState) -> None:
+    def _tell(self, state: LogState, fresh: Sequence[Told]) -> None:
+        """Sends everything up to the log's end; `fresh` are its last events, if they are at hand."""
         if not self.hub.connections:
             self.position = state.sealed
         oldest = min((connection.start for connection in self.hub.connections), default=state.sealed)
         # After a pause there may be much that nobody here was there for.
         self.position = max(self.position, oldest)
         while self.position < state.sealed:
-            rows = events.between(self.position, state.sealed)
+            if fresh and fresh[0].position <= self.position + 1:
+                rows: Sequence[Told] = [event for event in fresh if event.position > self.position]
+            else:
+                rows = events.between(self.position, state.sealed)
             # Also of those who came in since, who may have lost since what they were admitted with.
             self._look_at_rights(state)
             recipients = Recipients(self.hub.connections, rows)
             # Nothing is read while it is sent: the connection is better used elsewhere.
             release()
-            for row in rows:
-                self.hub.emit(row.name, with_event_id(row), recipients.of(row))
+            self.hub.emit_all((row.name, with_event_id(row), recipients.of(row)) for row in rows)
             self.position = rows[-1].position if len(rows) == events.BATCH else state.sealed
 
 
-def with_event_id(row: Any) -> str:
+def with_event_id(row: Told) -> str:
     more = f'"eventId":"{events.event_id(row.position)}"}}'
     return f"{row.data[:-1]},{more}" if row.data != "{}" else f"{{{more}"

@@ -61,21 +61,30 @@ class Hub:
     # -- sending ------------------------------------------------------------------------------------------------------
 
     def emit(self, name: str, data: str, to: Iterable[Connection]) -> None:
-        """Sends encoded data to sockets; each namespace's frame is encoded once."""
-        packets: dict[str, Any] = {}
-        for connection in list(to):
-            packet = packets.get(connection.namespace)
-            if packet is None:
-                space = "" if connection.namespace == "/" else f"{connection.namespace},"
-                packet = eio_packet.Packet(eio_packet.MESSAGE, f"2{space}{orjson.dumps([name]).decode()[:-1]},{data}]")
-                packets[connection.namespace] = packet
-            self._send(connection, packet)
+        """Sends encoded data to sockets."""
+        self.emit_all([(name, data, to)])
 
-    def _send(self, connection: Connection, packet: Any) -> None:
+    def emit_all(self, events: Iterable[tuple[str, str, Iterable[Connection]]]) -> None:
+        """Sends events in their order: each is encoded once for a namespace, and each socket is written to once."""
+        sent: dict[Connection, list[Any]] = {}
+        for name, data, to in events:
+            packets: dict[str, Any] = {}
+            for connection in to:
+                packet = packets.get(connection.namespace)
+                if packet is None:
+                    packet = packets[connection.namespace] = _packet(name, data, connection.namespace)
+                if (before := sent.get(connection)) is None:
+                    sent[connection] = [packet]
+                else:
+                    before.append(packet)
+        for connection, packed in sent.items():
+            self._send(connection, packed)
+
+    def _send(self, connection: Connection, packets: list[Any]) -> None:
         socket = self.server.eio.sockets.get(connection.engine)
-        if socket is not None and not socket.closed:
+        if socket is not None:
             try:
-                socket.send(packet)
+                socket.send_all(packets)
             except Exception as error:  # noqa: BLE001 - the others must still be told
                 log.info("a socket went while it was told something: %s", type(error).__name__)
 
@@ -230,6 +239,11 @@ class Hub:
                 continue
             for room in self.connections.set_actor(connection, *found):
                 self.leave(connection.user_id, room, linger=False)
+
+
+def _packet(name: str, data: str, namespace: str) -> Any:
+    space = "" if namespace == "/" else f"{namespace},"
+    return eio_packet.Packet(eio_packet.MESSAGE, f"2{space}{orjson.dumps([name]).decode()[:-1]},{data}]")
 
 
 def hub() -> Hub:
