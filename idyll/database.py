@@ -8,7 +8,7 @@ from typing import Any
 
 from blinker import Signal
 from flask import Flask, current_app, g
-from sqlalchemy import Engine, Executable, Select, create_engine
+from sqlalchemy import Engine, Executable, Select, UpdateBase, create_engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import PoolProxiedConnection
 
@@ -60,7 +60,7 @@ def execute(statement: Executable, parameters: Any = None) -> Rows:
     if isinstance(parameters, list) and len(parameters) == 1:
         [parameters] = parameters
     if "guess" in g:
-        if isinstance(statement, Select):
+        if isinstance(statement, Select) or (kept and _tells(statement)):
             known = g.guess
             statement = guess.guarded(statement, kept)
             parameters = (parameters or {}) | known.parameters
@@ -68,6 +68,12 @@ def execute(statement: Executable, parameters: Any = None) -> Rows:
             _make_sure(g.pop("guess"))
     run = _run_prepared if kept and _prepares() else _run
     return run(statement, parameters, kept, g.held if in_transaction() else reader())
+
+
+def _tells(statement: Executable) -> bool:
+    """Whether it is a change that gives something of its rows: it can then say what rights it was made by, too."""
+    told = isinstance(statement, UpdateBase) and bool(statement._returning)
+    return told and in_transaction() and db.engine.dialect.name == "postgresql"
 
 
 def _make_sure(known: guess.Guess) -> None:
@@ -81,16 +87,16 @@ def _run(statement: Executable, parameters: Any, kept: bool, connection: PoolPro
     if not kept:
         plan, text, values = planned(statement, parameters, engine.dialect, engine._compiled_cache)
         return _answer(plan, text, values, text, connection)
-    found = fixed(statement, parameters, engine.dialect)
-    text, values = found.run(parameters)
+    found, given = fixed(statement, parameters, engine.dialect)
+    text, values = found.run(given)
     return _answer(found, text, values, text, connection)
 
 
 def _run_prepared(statement: Executable, parameters: Any, _: bool, connection: PoolProxiedConnection) -> Rows:
-    plan = fixed(statement, parameters, db.engine.dialect)
-    text, values = plan.run(parameters)
+    plan, given = fixed(statement, parameters, db.engine.dialect)
+    text, values = plan.run(given)
     try:
-        return _answer(plan, text, values, _by_name(plan, text, parameters, connection), connection)
+        return _answer(plan, text, values, _by_name(plan, text, connection), connection)
     except DBAPIError as error:
         if not _is_unprepared(error, connection) or in_transaction():
             raise
@@ -143,11 +149,11 @@ def _prepares() -> bool:
     return bool(current_app.extensions["prepares"])
 
 
-def _by_name(plan: Fixed, text: str, parameters: Any, connection: PoolProxiedConnection) -> str:
+def _by_name(plan: Fixed, text: str, connection: PoolProxiedConnection) -> str:
     """`EXECUTE`, and before it `PREPARE` where this connection sees the statement for the first time."""
     if plan.expands:
         return text
-    prepared = plan.prepare(len(parameters) if isinstance(parameters, list) else 1)
+    prepared = plan.prepared
     names = connection.info.setdefault("names", {})
     name = names.get(prepared)
     if name is not None:
@@ -261,11 +267,11 @@ def _commit_at_once(owed: Sequence[tuple[Executable, Any]], connection: PoolProx
 def _written_out(statement: Executable, parameters: Any, connection: PoolProxiedConnection) -> bytes:
     """A statement as PostgreSQL takes it among others, and says nothing of it."""
     engine = db.engine
-    plan = fixed(statement, parameters, engine.dialect)
-    text, values = plan.run(parameters)
+    plan, given = fixed(statement, parameters, engine.dialect)
+    text, values = plan.run(given)
     if asked.receivers:
         asked.send(engine, statement=text, parameters=values)
-    sent = _by_name(plan, text, parameters, connection) if _prepares() else text
+    sent = _by_name(plan, text, connection) if _prepares() else text
     try:
         written: bytes = connection.cursor().mogrify(sent, values)
     except BaseException as error:

@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Any
 
 from flask import current_app, g, request
-from sqlalchemy.exc import NoResultFound
+from sqlalchemy.exc import DBAPIError, NoResultFound
 
 from . import idempotency
 from .actor import Actor
@@ -67,7 +67,11 @@ class Gate:
         with suppress(Misjudged):
             try:
                 answered = self._admitted(*args, **kwargs)
-            except (Problem, NoResultFound):  # there may be no such person
+            except (
+                Problem,
+                NoResultFound,
+                DBAPIError,
+            ):  # there may be no such person, or what they did is there already
                 if is_true():
                     raise
             else:

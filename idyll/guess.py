@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flask import g
+from sqlalchemy import Select
 
 MAX_KEPT = 20_000
 
@@ -47,14 +48,18 @@ def forget(session_id: str) -> None:
 
 
 def guarded(statement: Any, fixed: bool) -> Any:
-    """The same SELECT with one more column. `fixed` ones are made once, as they are."""
+    """The same SELECT, or the same change that tells of its rows, with one more column.
+
+    `fixed` ones are made once, as they are.
+    """
     guess: Guess = g.guess
     if not fixed:
         return statement.add_columns(guess.column)
     # Kept beside it, so that nothing else can have its identity.
     known = _guarded.get(id(statement))
     if known is None:
-        known = _guarded[id(statement)] = (statement, statement.add_columns(guess.column))
+        more = statement.add_columns if isinstance(statement, Select) else statement.returning
+        known = _guarded[id(statement)] = (statement, more(guess.column))
     return known[1]
 
 

@@ -7,17 +7,18 @@ parameter what is settled once the statement is compiled (docs/adr/009).
 import re
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
-from sqlalchemy import Executable
+import orjson
+from sqlalchemy import JSON, Executable, Insert, Table, Text, bindparam, cast, column, func, insert, select
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import MultipleResultsFound, NoResultFound
 
 Processor = Callable[[Any], Any]
 SAID = "said"
-# One row of an INSERT: what stands in its parentheses are placeholders, none of which holds any.
-VALUES = re.compile(r"(?<= VALUES )\(((?:%\(\w+\)s(?:::\w+)?|%s|\?|, )+)\)")
+# One row of an INSERT.
+VALUES = re.compile(r"(?<= VALUES )\((?:%\(\w+\)s|\?|, )+\)")
 NAMED = re.compile(r"%\((\w+)\)s")
 
 
@@ -142,8 +143,6 @@ class Fixed(Plan):
                 value = bind.value if default is None else default.arg
                 self.constant[name] = binder(value) if binder and not bind.expanding else value
         self._settle_lists({name for bind, name in compiled.bind_names.items() if bind.expanding})
-        self.texts: dict[int, str] = {1: self.text}
-        self.prepared: dict[int, Prepared] = {}
         compile_type = dialect.type_compiler_instance.process
         # Of PREPARE, which PostgreSQL alone has: others can't name a text without a length.
         prepared = compiled.bind_names.items() if dialect.name == "postgresql" else ()
@@ -170,47 +169,53 @@ class Fixed(Plan):
         return values
 
     def run(self, given: Any) -> tuple[str, Any]:
-        """The text to run and its parameters, of one row or of many rows of one INSERT."""
+        """The text to run and its parameters, of one row or, but for PostgreSQL, of many rows of one INSERT."""
         if self.expands:
             return self.bound(given, None, None)
         if isinstance(given, dict):
             values = self.constant | self.values(given)
             return self.text, values if self.positions is None else tuple([values[name] for name in self.positions])
-        rows, text = [self.values(row) for row in given], self.text_of(len(given))
+        rows = [self.constant | self.values(row) for row in given]
         if self.positions is not None:
-            filled = [self.constant | row for row in rows]
-            return text, tuple([row[name] for row in filled for name in self.positions])
-        return text, self.constant | numbered(rows)
+            text = VALUES.sub(lambda found: ", ".join([found[0]] * len(rows)), self.text)
+            return text, tuple([row[name] for row in rows for name in self.positions])
+        text = VALUES.sub(
+            lambda found: ", ".join([NAMED.sub(rf"%(\1__{i})s", found[0]) for i in range(len(rows))]), self.text
+        )
+        return text, {f"{name}__{i}": value for i, row in enumerate(rows) for name, value in row.items()}
 
-    def text_of(self, rows: int) -> str:
-        if rows not in self.texts:
-            self.texts[rows] = VALUES.sub(lambda found: self._repeated(found[0], rows), self.text)
-        return self.texts[rows]
+    def as_json(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Rows of an INSERT as the one parameter of `together`."""
+        return {"rows": orjson.dumps([self.constant | self.values(row) for row in rows]).decode()}
 
-    def _repeated(self, values: str, times: int) -> str:
-        def one(i: int) -> str:
-            numbered: str = NAMED.sub(lambda m: m[0] if m[1] in self.constant else f"%({m[1]}__{i})s", values)
-            return numbered
+    @cached_property
+    def together(self) -> Insert:
+        """The same INSERT of many rows that come as one JSON document, on PostgreSQL.
 
-        return ", ".join([one(i) for i in range(times)])
+        Hundreds of parameters cost both sides more than the rows do.
+        """
+        table: Table = self.statement.table  # type: ignore[attr-defined]  # of Insert alone
+        written = [table.c[bind.key] for bind in self.compiled.bind_names]
+        document = cast(bindparam("rows", type_=Text()), JSON())
+        rows = func.json_to_recordset(document).table_valued(*[column(c.name, c.type) for c in written])
+        found = rows.render_derived(with_types=True)
+        return insert(table).inline().from_select(written, select(*found.c), include_defaults=False)
 
-    def prepare(self, rows: int) -> "Prepared":
+    @cached_property
+    def prepared(self) -> "Prepared":
         """The same to be parsed and planned once a connection, by PostgreSQL."""
-        if rows not in self.prepared:
-            self.prepared[rows] = Prepared(self, rows)
-        return self.prepared[rows]
+        return Prepared(self)
 
 
 class Prepared:
     """`PREPARE` and `EXECUTE` of a fixed statement; constants stand in its text, so that PostgreSQL plans with them."""
 
-    def __init__(self, plan: Fixed, rows: int) -> None:
-        text = plan.text_of(rows)
-        names = list(dict.fromkeys(name for name in NAMED.findall(text) if name not in plan.constant))
+    def __init__(self, plan: Fixed) -> None:
+        names = list(dict.fromkeys(name for name in NAMED.findall(plan.text) if name not in plan.constant))
         places = {name: f"${i + 1}" for i, name in enumerate(names)}
-        types = [plan.types[name if name in plan.types else name.partition("__")[0]] for name in names]
+        types = [plan.types[name] for name in names]
         self.constant = plan.constant
-        self.text = NAMED.sub(lambda found: places.get(found[1], found[0]), text)
+        self.text = NAMED.sub(lambda found: places.get(found[1], found[0]), plan.text)
         self.types = f"({', '.join(types)})" if names else ""
         # psycopg2 writes arrays as arrays of text.
         casts = [
@@ -220,22 +225,20 @@ class Prepared:
         self.arguments = f"({', '.join(casts)})" if names else ""
 
 
-def numbered(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The values of many rows, each by a name of its own."""
-    return {f"{name}__{i}": value for i, row in enumerate(rows) for name, value in row.items()}
-
-
 # Found by the identity of their statement.
 _fixed: dict[tuple[int, str, tuple[str, ...]], Fixed] = {}
 
 
-def fixed(statement: Executable, given: Any, dialect: Dialect) -> Fixed:
-    """The plan of a statement that is kept for ever: none that is made for one request may be among them."""
-    keys = tuple(given[0] if isinstance(given, list) else given)
+def fixed(statement: Executable, given: Any, dialect: Dialect) -> tuple[Fixed, Any]:
+    """The plan of a statement, and its parameters. It is kept for ever: none that is made for one request may be."""
+    many = isinstance(given, list)
+    keys = tuple(given[0] if many else given)
     known = _fixed.get((id(statement), dialect.name, keys))
     if known is None:
         known = _fixed[id(statement), dialect.name, keys] = Fixed(statement, keys, dialect)
-    return known
+    if many and dialect.name == "postgresql":
+        return fixed(known.together, known.as_json(given), dialect)
+    return known, given
 
 
 def planned(statement: Executable, given: Any, dialect: Dialect, compiled_cache: Any) -> tuple[Plan, str, Any]:

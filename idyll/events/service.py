@@ -105,9 +105,7 @@ def seal_some() -> tuple[LogState, list[Told]]:
             owe(_PLACE, {"first": first, "last": last, "shift": sealed + 1 + start - first})
         if found:
             owe(ADVANCE, {"counter": SEALED, "step": len(found)})
-    placed = [
-        Told(sealed + 1 + i, row.name, row.data, row.about, row.of, row.audience) for i, row in enumerate(found)
-    ]
+    placed = [Told(sealed + 1 + i, row.name, row.data, row.about, row.of, row.audience) for i, row in enumerate(found)]
     return LogState(sealed + len(found), swept, rights, len(found) == BATCH), placed
 
 
