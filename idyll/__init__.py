@@ -5,6 +5,7 @@ from typing import Any
 
 from flask import Flask, Request
 from flask.sessions import NullSession, SessionInterface
+from werkzeug.routing import MapAdapter
 
 from . import blueprints, cli, database, docs, errors, headers, health, limits, openapi, reports, shared, sockets
 from .applications.routes import bp as applications
@@ -43,10 +44,18 @@ class NoSessions(SessionInterface):
 
 
 class Application(Flask):
-    """Flask without what this API never uses and every request pays for: coroutines and cookie sessions."""
+    """Flask without what this API never uses and every request pays for: coroutines, cookie sessions, and routes that
+    depend on the Host, which is whatever the client says."""
 
     session_interface = NoSessions()
     ensure_sync = staticmethod(lambda view: view)  # type: ignore[assignment]  # every view is a plain function
+
+    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+        # Of a call of Socket.IO nothing is routed: its context is made anew for each event.
+        if request is None or request.path.rstrip("/") in door.PATHS:
+            return None
+        root, query = f"{request.root_path}/", request.query_string.decode("latin-1")
+        return MapAdapter(self.url_map, "", root, "", request.scheme, request.path, request.method, query)
 
 
 def create_app(config: dict[str, Any]) -> Flask:

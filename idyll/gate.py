@@ -5,12 +5,11 @@ from contextlib import suppress
 from typing import Any
 
 from flask import current_app, g, request
-from sqlalchemy.exc import DBAPIError, NoResultFound
 
 from . import idempotency
 from .actor import Actor
-from .auth.tokens import authenticate, is_true, presume
-from .errors import Forbidden, Problem
+from .auth.tokens import authenticate, confirmed, presume
+from .errors import Forbidden
 from .guess import Misjudged
 from .limits import network, spend
 from .parsing import refuse_unknown
@@ -65,18 +64,7 @@ class Gate:
         g.user = presume(request)
         spend("user", current_app.config["RATE_LIMIT_PER_MINUTE"], g.user.id or "")
         with suppress(Misjudged):
-            try:
-                answered = self._admitted(*args, **kwargs)
-            except (
-                Problem,
-                NoResultFound,
-                DBAPIError,
-            ):  # there may be no such person, or what they did is there already
-                if is_true():
-                    raise
-            else:
-                if is_true():
-                    return answered
+            return confirmed(lambda: self._admitted(*args, **kwargs))
         g.user = authenticate(request)
         return self._admitted(*args, **kwargs)
 

@@ -5,28 +5,29 @@ import hmac
 import secrets
 import time
 from base64 import urlsafe_b64encode
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Callable, Iterable
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import jwt
 from flask import Request, current_app, g
 from flask_jwt_extended import create_access_token
 from jwt.exceptions import PyJWTError
 from sqlalchemy import bindparam, case, select
+from sqlalchemy.exc import DBAPIError, NoResultFound
 from sqlalchemy.orm import aliased
 
 from .. import guess
 from ..actor import Actor
 from ..counters import RIGHTS, Counter
 from ..database import execute
-from ..errors import Unauthorized
+from ..errors import Problem, Unauthorized
 from ..ids import is_id
 from ..users.models import User
 from ..users.roles import Status
 from .models import Session
 
+T = TypeVar("T")
 REQUIRED = ["exp", "iat", "jti", "type", "iss", "aud", "sub", "sid"]
 
 
@@ -34,11 +35,14 @@ def _lives(session: Any, person: Any) -> tuple[Any, ...]:
     return (session.ended_at.is_(None), person.removed_at.is_(None), person.status != Status.REJECTED)
 
 
+def _said_of(person: Any) -> Any:
+    two_step = case((person.two_step_at.is_(None), ""), else_="on")
+    return person.role + "|" + person.status + "|" + two_step
+
+
 def _who(session: Any, person: Any) -> Any:
     """The bearer's role, status and two-step log-in now; one row if the session lives, and so does the person."""
-    two_step = case((person.two_step_at.is_(None), ""), else_="on")
-    said = person.role + "|" + person.status + "|" + two_step
-    found = select(said).join_from(session, person, session.user_id == person.id)
+    found = select(_said_of(person)).join_from(session, person, session.user_id == person.id)
     mine = (session.id == bindparam("sid"), person.id == bindparam("sub"))
     return found.where(*mine, *_lives(session, person))
 
@@ -107,10 +111,31 @@ def presume(request: Request) -> Actor:
     return _actor(claims, said, request.remote_addr, g.get("request_id"))
 
 
-def is_true() -> bool:
-    """Whether what was presumed of the bearer holds: asked now, unless an answer brought it along."""
+def presume_again(actor: Actor) -> Actor | None:
+    """Somebody on a socket as they were when last seen; None where nobody remembers."""
+    said = guess.last_said(str(actor.session_id))
+    if said is None:
+        return None
+    g.guess = guess.Guess(said, _WHO, _SAID_NOW, {"sid": str(actor.session_id), "sub": str(actor.id)})
+    return _now(actor, said)
+
+
+def confirmed(work: Callable[[], T]) -> T:
+    """Does what somebody asks who was presumed to be as last seen. Raises `guess.Misjudged` where they are not."""
+    try:
+        done = work()
+    except (Problem, NoResultFound, DBAPIError):  # there may be no such person, or what they made was there already
+        _check()
+        raise
+    _check()
+    return done
+
+
+def _check() -> None:
+    """Asks now, unless an answer brought along what their row says."""
     known = g.pop("guess", None)
-    return known is None or bool(execute(known.ask, known.parameters).scalar() == known.said)
+    if known is not None and execute(known.ask, known.parameters).scalar() != known.said:
+        raise guess.Misjudged
 
 
 def identify(token: str, *, address: str | None, request_id: str | None) -> Actor:
@@ -138,9 +163,7 @@ def must_enrol(role: str, status: str, two_step: object) -> bool:
 _RIGHTS = (
     select(
         Session.id.label("sid"),
-        User.role,
-        User.status,
-        User.two_step_at,
+        _said_of(User).label("said"),
         select(Counter.value).where(Counter.name == RIGHTS).scalar_subquery().label("as_of"),
     )
     .join_from(Session, User, User.id == Session.user_id)
@@ -159,13 +182,14 @@ def rights_of(actors: Iterable[Actor]) -> dict[str, tuple[Actor, int] | None]:
         rows = execute(_RIGHTS_OF_ONE, {"sid": next(iter(sessions))}).all()
     else:
         rows = execute(_RIGHTS.where(Session.id.in_(sessions))).all()
-    now = {row.sid: (_now(sessions[row.sid], row), row.as_of) for row in rows}
+    for row in rows:
+        guess.remember(row.sid, row.said)
+    now = {row.sid: (_now(sessions[row.sid], row.said), row.as_of) for row in rows}
     return {session: now.get(session) for session in sessions}
 
 
-def _now(actor: Actor, row: Any) -> Actor:
-    enrol = must_enrol(row.role, row.status, row.two_step_at)
-    return replace(actor, role=row.role, status=row.status, must_enrol=enrol)
+def _now(actor: Actor, said: str) -> Actor:
+    return _actor({"sub": actor.id, "sid": actor.session_id}, said, actor.address, actor.request_id)
 
 
 # -- opaque tokens: 256 bits, stored as hashes ---------------------------------------------------------------------

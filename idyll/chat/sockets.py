@@ -40,7 +40,7 @@ def leave_room(connection: Connection, fields: dict[str, Any]) -> dict[str, Any]
     return {"room": room}
 
 
-@on("send_message", MessageSend, ack=MessageOut, free=True)
+@on("send_message", MessageSend, ack=MessageOut, free=True, writes=True)
 def send_message(connection: Connection, fields: dict[str, Any]) -> dict[str, Any]:
     """Stores a message, then broadcasts it. Needs no `join_room`; a `sender` that is sent is ignored."""
     with transaction():

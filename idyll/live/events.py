@@ -19,19 +19,27 @@ class ClientEvent:
     description: str
     pending_too: bool  # open to people who wait for their approval
     free: bool  # does not count against the limit of events
+    writes: bool  # nothing but rows, in one transaction: the first of them may say whether the sender's rights hold
+    loading: Schema  # the schema, made once
 
 
 EVENTS: dict[str, ClientEvent] = {}
 
 
 def on(
-    name: str, schema: type[Schema], *, ack: type[Schema], pending_too: bool = False, free: bool = False
+    name: str,
+    schema: type[Schema],
+    *,
+    ack: type[Schema],
+    pending_too: bool = False,
+    free: bool = False,
+    writes: bool = False,
 ) -> Callable[[View], View]:
     """The handler of a client's event: gets the connection and the validated payload, gives the acknowledgement."""
 
     def decorator(view: View) -> View:
         words = (view.__doc__ or "").strip()
-        EVENTS[name] = ClientEvent(name, schema, ack, view, words, pending_too, free)
+        EVENTS[name] = ClientEvent(name, schema, ack, view, words, pending_too, free, writes, schema())
         return view
 
     return decorator
