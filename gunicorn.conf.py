@@ -14,9 +14,10 @@ import uuid
 import warnings
 from contextlib import contextmanager, suppress
 from errno import EPIPE
+from functools import lru_cache
 from http import HTTPStatus
 from importlib.util import find_spec
-from time import monotonic
+from time import monotonic, time
 
 with warnings.catch_warnings():
     # Known and decided on: requirements.in pins the last gunicorn that has this worker.
@@ -33,6 +34,7 @@ from gunicorn import glogging
 from gunicorn.http import errors, message, wsgi
 from gunicorn.http.body import ChunkedReader, LengthReader
 from gunicorn.http.parser import RequestParser
+from gunicorn.util import http_date
 
 # Whoever is slower holds one of the worker's places for nothing.
 HEAD_SECONDS = 20  # to send a whole head, from its first byte on
@@ -210,14 +212,29 @@ def hang_up(sock):
             left -= len(data)
 
 
+@lru_cache(maxsize=2)
+def date_of(second):
+    return http_date(second)
+
+
 class Response(wsgi.Response):
-    """An answer without a `Server` header, and not for those who don't take it."""
+    """An answer without a `Server` header, mostly in one piece, and not for those who don't take it."""
 
     def default_headers(self):
-        return [line for line in super().default_headers() if not line.startswith("Server:")]
+        kept = "upgrade" if self.upgrade else "close" if self.should_close() else "keep-alive"
+        head = f"HTTP/{self.req.version[0]}.{self.req.version[1]} {self.status}\r\n"
+        return [head, f"Date: {date_of(int(time()))}\r\n", f"Connection: {kept}\r\n"] + (
+            ["Transfer-Encoding: chunked\r\n"] if self.chunked else []
+        )
 
     def write(self, arg):
-        self.patiently(super().write, arg)
+        if self.headers_sent or self.response_length != len(arg):
+            self.patiently(super().write, arg)
+            return
+        # The head along with the body: each write wakes the client.
+        lines = [*self.default_headers(), *[f"{name}: {value}\r\n" for name, value in self.headers], "\r\n"]
+        self.headers_sent, self.sent = True, len(arg)
+        self.patiently(self.sock.sendall, "".join(lines).encode("latin-1") + arg)
 
     def close(self):
         self.patiently(super().close)
@@ -243,6 +260,8 @@ class Worker(EventletWorker):
     def init_process(self):
         # Not EventletWorker's own, which only adds a log line on its deprecation at every start.
         self.patch()
+        # Plain attributes: the library looks each of them up by a method, a dozen times for every request.
+        vars(self.cfg).update({name: setting.get() for name, setting in self.cfg.settings.items()})
         super(EventletWorker, self).init_process()
 
     def run(self):
