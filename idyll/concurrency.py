@@ -36,6 +36,8 @@ _places: FirstCome = FirstCome(PARALLEL_HASHES)
 for number in range(PARALLEL_HASHES):
     _places.put(number)
 _in_line = 0
+# Hashes, and beside them names of hosts to look up (gunicorn.conf.py).
+eventlet.tpool.set_num_threads(PARALLEL_HASHES + 2)
 
 
 def patched() -> bool:
