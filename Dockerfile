@@ -8,6 +8,8 @@ COPY requirements.txt .
 RUN pip install --disable-pip-version-check --require-hashes -r requirements.txt
 
 COPY . .
+# Else every start compiles: 0.6 s on a fast machine.
+RUN python -m compileall -q config.py wsgi.py idyll
 # instance/ holds the development database; nothing else is ever written.
 RUN useradd --system --no-create-home idyll && mkdir instance && chown idyll instance
 USER idyll

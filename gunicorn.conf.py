@@ -19,16 +19,26 @@ from http import HTTPStatus
 from importlib.util import find_spec
 from time import monotonic, time
 
+# Eventlet's own resolver is a library that is loaded twice, 17 MiB of master and of worker; see `look_up`.
+os.environ["EVENTLET_NO_GREENDNS"] = "yes"
+
 with warnings.catch_warnings():
     # Known and decided on: requirements.in pins the last gunicorn that has this worker.
     warnings.simplefilter("ignore")
+    import eventlet.green.socket
+    import eventlet.patcher
+    import eventlet.tpool
+
+    def look_up(*args, of_system=socket.getaddrinfo, **kwargs):
+        """The system's answer for a name, asked for in a real thread: it may take seconds."""
+        return eventlet.tpool.execute(of_system, *args, **kwargs)
+
+    eventlet.green.socket.getaddrinfo = look_up
     # First of all imports that matter: it monkey-patches on import.
     from gunicorn.workers.geventlet import EventletWorker
 
 import _queue
 
-import eventlet
-import eventlet.patcher
 import greenlet
 from gunicorn import glogging
 from gunicorn.http import errors, message, wsgi
@@ -444,6 +454,11 @@ def nworkers_changed(server, new_value, old_value):
         server.SIG_QUEUE = _queue.SimpleQueue()
 
 
+def post_fork(server, worker):
+    """What is loaded now stays: the collector would walk it over and over, for a fifth of the start."""
+    gc.disable()
+
+
 def post_worker_init(worker):
     """Refuse to serve unpatched: one slow query would then stand for all requests."""
     if not eventlet.patcher.is_monkey_patched("socket"):
@@ -453,9 +468,9 @@ def post_worker_init(worker):
 
         if get_wait_callback() is None:
             raise RuntimeError("psycopg2 would block the worker: it has no wait callback")
-    # What is loaded by now lives as long as the worker: spare the collector from walking it.
-    gc.collect()
+    # What is loaded by now lives as long as the worker: spare the collector from walking it, even once.
     gc.freeze()
+    gc.enable()
     start = getattr(worker.wsgi, "extensions", {}).get("on_worker_start")
     if start is not None:
         start()

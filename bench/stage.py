@@ -1,16 +1,19 @@
 """What is measured, as hosts run it: PostgreSQL, and servers of one process on a core of their own."""
 
+import hashlib
 import os
 import resource
 import secrets
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from servers import RunningApp, run_postgres, start_app, web_command
 
+from . import CACHE
 from .data import connect
 
 LIMIT = str(10**9)
@@ -157,6 +160,8 @@ def product(folder: Path, database: Database, *, name: str = "idyll_bench", core
         **programs(folder),
         **env,
     }
+    # As the hosts' builds do it.
+    subprocess.run([sys.executable, "-m", "compileall", "-q", "config.py", "wsgi.py", "idyll"], cwd=folder, check=True)
     migrated = subprocess.run(
         ["flask", "--app", "wsgi", "db", "upgrade"],
         cwd=folder,
@@ -171,8 +176,21 @@ def product(folder: Path, database: Database, *, name: str = "idyll_bench", core
 
 
 def programs(folder: Path) -> dict[str, str]:
-    """The checkout's own programs before all others."""
-    return {"PATH": f"{folder / '.venv' / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"}
+    """Those of the checkout before all others."""
+    return {"PATH": f"{installed(folder / 'requirements.txt') / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"}
+
+
+def installed(requirements: Path) -> Path:
+    """An environment with what production has and no tools: libraries load what else they find."""
+    made = CACHE / f"packages-{hashlib.sha256(requirements.read_bytes()).hexdigest()[:16]}"
+    if not (made / "complete").exists():
+        print("Installing the product's packages", flush=True)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(made)], check=True)
+        quietly = ("--disable-pip-version-check", "--quiet", "--progress-bar", "off")
+        pip = (str(made / "bin" / "python"), "-m", "pip", "install", *quietly)
+        subprocess.run([*pip, "--require-hashes", "-r", str(requirements)], check=True)
+        (made / "complete").touch()
+    return made
 
 
 def many_files() -> None:

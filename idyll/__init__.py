@@ -1,20 +1,22 @@
 """The backend of Idyll Productions. `create_app` puts it together; docs/architecture.md is the map."""
 
 import logging
+from importlib import import_module
 from typing import Any
 
 from flask import Flask, Request
 from flask.sessions import NullSession, SessionInterface
 from werkzeug.routing import MapAdapter
 
-from . import blueprints, cli, database, docs, errors, headers, health, limits, openapi, reports, shared, sockets
+from . import blueprints, database, docs, errors, headers, health, limits, openapi, shared, sockets
 from .applications.routes import bp as applications
 from .audit.routes import bp as audit
 from .auth.routes import bp as auth
 from .chat import sockets as chat_sockets  # noqa: F401 - its handlers register themselves
 from .chat.routes import bp as chat
+from .concurrency import patched
 from .events.routes import bp as events
-from .extensions import api, db, jwt, migrate
+from .extensions import api, db, jwt
 from .live import door
 from .meetings.routes import bp as meetings
 from .notifications.routes import bp as notifications
@@ -64,13 +66,15 @@ def create_app(config: dict[str, Any]) -> Flask:
     app.config.update(config)
     app.url_map.merge_slashes = False  # its redirect would name the Host that the client sent
     logging.basicConfig(level=config["LOG_LEVEL"].upper(), format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("alembic").setLevel(logging.WARNING)  # it speaks at every /readyz
     db.init_app(app)
-    migrate.init_app(app, db, directory=str(health.MIGRATIONS), render_as_batch=True, compare_type=True)
     jwt.init_app(app)
     # The door before the headers: what a proxy says of the caller holds for sockets too.
-    for part in (reports, database, shared, door, sockets, headers, limits, health, openapi, docs, cli):
+    for part in (database, shared, door, sockets, headers, limits, health, openapi, docs):
         part.init_app(app)
+    # Loaded for whom they are: few send reports, and a server takes no commands, whose Alembic is slow to load.
+    for name, wanted in (("reports", config["SENTRY_DSN"]), ("cli", not patched())):
+        if wanted:
+            import_module(f".{name}", __name__).init_app(app)
     errors.init_app(app)
     for resource in RESOURCES:
         api.register_blueprint(resource, url_prefix=f"/api/{resource.name}")

@@ -8,13 +8,13 @@ managers' route a 403.
 import hashlib
 from collections.abc import Callable
 from copy import deepcopy
-from functools import wraps
+from functools import partial, wraps
 from http import HTTPStatus
 from typing import Any
 
 import flask_smorest
 import marshmallow as ma
-from flask import Response, request
+from flask import Flask, Response, request
 
 from .errors import Forbidden, NotFound, StalePrecondition
 from .fields import Schema
@@ -72,6 +72,11 @@ class Blueprint(flask_smorest.Blueprint):
     ) -> None:
         assert view_func is not None
         super().add_url_rule(rule, endpoint or view_func.__name__, self._gated(view_func), *args, **options)
+
+    def register_views_in_doc(self, api: Any, app: Flask, spec: Any, **options: Any) -> None:
+        """Put off until somebody asks for the document (idyll/openapi.py): few do, and it takes time of each start."""
+        describe = partial(super().register_views_in_doc, api, app, spec, **options)
+        app.extensions.setdefault("undescribed", []).append(describe)
 
     def edit(self, rule: str) -> Callable[[View], View]:
         """PUT, and PATCH, which is the same."""

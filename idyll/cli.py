@@ -10,7 +10,7 @@ from typing import Any
 import click
 from flask import Flask, current_app
 from flask.cli import AppGroup, with_appcontext
-from flask_migrate import upgrade
+from flask_migrate import Migrate, upgrade
 from sqlalchemy.exc import DBAPIError
 
 from . import actor, asyncapi, doctor, first_owner, health, openapi, sweeping
@@ -18,6 +18,7 @@ from .audit import chain
 from .auth import two_step
 from .demo import agency, logins
 from .errors import Problem
+from .extensions import db
 from .ledger import service as books
 from .membership import invitations
 from .shapes import parsed
@@ -31,6 +32,8 @@ ledger = AppGroup("ledger", help="The books of money.")
 
 
 def init_app(app: Flask) -> None:
+    # `flask db …` comes with it.
+    Migrate(app, db, directory=str(health.MIGRATIONS), render_as_batch=True, compare_type=True)
     for command in (users, audit, ledger, demo, prepare, openapi_document, asyncapi_document, doctor_command, sweep):
         app.cli.add_command(command)
 

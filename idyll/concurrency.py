@@ -4,7 +4,6 @@ The command line and the tests run unpatched; there everything runs where it sta
 """
 
 import logging
-import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +14,7 @@ from flask import Flask
 from psycopg2 import OperationalError, extensions
 
 from .errors import Unavailable
+from .pool import FirstCome
 
 with warnings.catch_warnings():
     # It asks new projects to choose another library; why this one stays is in docs/adr/001-eventlet.md.
@@ -32,8 +32,12 @@ SILENCE = 12  # seconds; above the statement_timeout of idyll/connections.py
 PARALLEL_HASHES = 2  # 32 MiB each
 WAITING_HASHES = 50
 
-_running = threading.BoundedSemaphore(PARALLEL_HASHES)
-_waiting = 0
+_places: FirstCome = FirstCome(PARALLEL_HASHES)
+for number in range(PARALLEL_HASHES):
+    _places.put(number)
+_in_line = 0
+# Hashes, and beside them names of hosts to look up (gunicorn.conf.py).
+eventlet.tpool.set_num_threads(PARALLEL_HASHES + 2)
 
 
 def patched() -> bool:
@@ -42,16 +46,22 @@ def patched() -> bool:
 
 @contextmanager
 def a_place() -> Iterator[None]:
-    """One of the places for hashes. Raises `Unavailable` when too many wait for one."""
-    global _waiting  # noqa: PLW0603 - one queue a process
-    if _waiting >= WAITING_HASHES:
+    """One of the places for hashes, first come, first served. Raises `Unavailable` when too many wait for one.
+
+    Nobody waits for it with a database connection in hand.
+    """
+    global _in_line  # noqa: PLW0603 - one line a process
+    if _in_line >= WAITING_HASHES:
         raise Unavailable("Too many log-ins at once; try again.")
-    _waiting += 1
+    _in_line += 1
     try:
-        with _running:
+        place = _places.get()
+        try:
             yield
+        finally:
+            _places.put(place)
     finally:
-        _waiting -= 1
+        _in_line -= 1
 
 
 def in_thread(work: Callable[..., T], *args: Any) -> T:

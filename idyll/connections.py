@@ -7,13 +7,13 @@ from typing import Any
 
 from psycopg2 import STRING
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE, new_type, register_type
-from pymysql.constants import SERVER_STATUS
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.pool import ConnectionPoolEntry, PoolResetState
 
 IDLE_SECONDS = 1.0
 UUID_OID = 2950
+MYSQL_IN_TRANSACTION = 1  # SERVER_STATUS_IN_TRANS, which PyMySQL names; only who speaks MySQL loads that
 UUID_AS_TEXT = new_type((UUID_OID,), "UUID_AS_TEXT", STRING)
 
 SESSION_SETTINGS = {
@@ -120,7 +120,7 @@ def _ready_on_postgresql(connection: Any) -> None:
 
 
 def _rest_on_mysql(connection: Any) -> None:
-    if connection.server_status & SERVER_STATUS.SERVER_STATUS_IN_TRANS:
+    if connection.server_status & MYSQL_IN_TRANSACTION:
         connection.rollback()
 
 

@@ -6,7 +6,6 @@ from typing import Any
 from flask_jwt_extended import JWTManager
 from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
-from flask_migrate import Migrate
 from flask_smorest import Api
 from flask_socketio import SocketIO
 from flask_sqlalchemy import SQLAlchemy
@@ -47,7 +46,6 @@ class SilentApi(Api):  # type: ignore[misc]  # because the library ships no type
 
 db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False, "autoflush": False})
 Model: Any = db.Model
-migrate = Migrate()
 jwt = JWTManager()
 socketio = SocketIO()
 # Counts and keeps; when to count is said in limits.py, so that its hooks don't run on every request.

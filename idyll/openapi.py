@@ -47,6 +47,7 @@ def init_app(app: Flask) -> None:
     api.register_converter(IdConverter, lambda _: {"type": "string", "format": "uuid"})
     api.ma_plugin.converter.add_attribute_function(said_of)
     api.spec.components.schema("Problem", PROBLEM)
+    app.extensions["spec"] = api.spec
     token = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": LOGIN}
     api.spec.components.security_scheme("token", token)
     # Ours stand in its place, with their status and content type.
@@ -97,7 +98,9 @@ def _text(field: Text, known: dict[str, Any]) -> dict[str, Any]:
 def document(app: Flask) -> dict[str, Any]:
     """The whole document, with what no decorator says: refusals, headers, names of operations, who may call."""
     if "openapi" not in app.extensions:
-        spec = orjson.loads(orjson.dumps(api.spec.to_dict()))
+        for describe in app.extensions.pop("undescribed"):
+            describe()
+        spec = orjson.loads(orjson.dumps(app.extensions["spec"].to_dict()))
         views = {
             (_as_path(str(rule)), method): app.view_functions[rule.endpoint]
             for rule in app.url_map.iter_rules()
@@ -109,6 +112,7 @@ def document(app: Flask) -> dict[str, Any]:
             for method in item.keys() - {"parameters"}:
                 view = views[path, method.upper()]
                 _finish(item[method], path, method, getattr(view, "_gate", {}), view.__name__)
+                _say_whether_it_must_be_sent(item[method].get("requestBody"), spec["components"]["schemas"])
             _guard(item, path, spec["paths"])
         spec["info"] |= {"description": ABOUT, "summary": "The API of Idyll Productions"}
         spec["servers"] = [{"url": "/", "description": "Wherever this document comes from"}]
@@ -143,7 +147,6 @@ def _finish(operation: dict[str, Any], path: str, method: str, gate: dict[str, A
     keyed = method == "post" and tag != "auth"
     if keyed:
         parameters.append(_asking("Idempotency-Key"))
-    _say_whether_it_must_be_sent(operation.get("requestBody"))
     responses = operation.setdefault("responses", {})
     for status, response in responses.items():
         if status < "300":
@@ -164,11 +167,11 @@ def _finish(operation: dict[str, Any], path: str, method: str, gate: dict[str, A
     operation["responses"] = dict(sorted(responses.items()))
 
 
-def _say_whether_it_must_be_sent(body: dict[str, Any] | None) -> None:
+def _say_whether_it_must_be_sent(body: dict[str, Any] | None, schemas: dict[str, Any]) -> None:
     """No body is an empty one, which will do where no field is required."""
     if body is not None:
         name = body["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
-        body["required"] = bool(api.spec.components.schemas[name].get("required"))
+        body["required"] = bool(schemas[name].get("required"))
 
 
 def _guard(item: dict[str, Any], path: str, paths: dict[str, Any]) -> None:

@@ -1,7 +1,7 @@
-"""Database connections, first come, first served.
+"""First come, first served: database connections, and places for hashes (idyll/concurrency.py).
 
-SQLAlchemy's own queue wakes any of those who wait, and whoever just returned a connection and wants another goes past
-them all: some requests then wait for many others in turn, which shows in the slowest hundredth.
+SQLAlchemy's own queue and the semaphores of `threading` wake any of those who wait, and whoever just returned something
+and wants it again goes past them all: some then wait for many others in turn, which shows in the slowest hundredth.
 """
 
 import threading

@@ -11,16 +11,15 @@ ID_LENGTH = 36  # a longer part of a path is a token, as in /api/applications/st
 
 def init_app(app: Flask, transport: type[Transport] | None = None) -> None:
     """Reports what is logged as an error; `transport` is for whoever wants to look at the reports themselves."""
-    if app.config["SENTRY_DSN"]:
-        sentry_sdk.init(
-            app.config["SENTRY_DSN"],
-            environment=app.config["APP_ENV"],
-            transport=transport,
-            before_send=_without_secrets,
-            include_local_variables=False,
-            max_request_body_size="never",
-            max_breadcrumbs=0,
-        )
+    sentry_sdk.init(
+        app.config["SENTRY_DSN"],
+        environment=app.config["APP_ENV"],
+        transport=transport,
+        before_send=_without_secrets,
+        include_local_variables=False,
+        max_request_body_size="never",
+        max_breadcrumbs=0,
+    )
 
 
 def _without_secrets(event: Any, _: dict[str, Any]) -> Any:

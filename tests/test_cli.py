@@ -17,6 +17,7 @@ from sqlalchemy import text
 from idyll import clock, first_owner
 from idyll.database import execute
 from idyll.extensions import db
+from idyll.health import HEAD
 from idyll.transactions import transaction
 from idyll.users.models import User
 
@@ -176,14 +177,13 @@ def test_the_doctor_says_when_the_schema_is_behind_or_ahead(cli, app):
         with app.app_context(), transaction():
             execute(text("UPDATE alembic_version SET version_num = :revision"), {"revision": revision})
 
-    head = app.extensions["schema_head"]
     try:
         at("0001")
         behind = cli("doctor")
         at("9999")
         ahead = cli("doctor")
     finally:
-        at(head)
+        at(HEAD)
     assert (behind.exit_code, graded(behind)["schema"]) == (1, "BROKEN")
     assert "triggers" not in graded(behind)
     assert (ahead.exit_code, graded(ahead)["schema"]) == (0, "warning")

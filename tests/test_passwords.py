@@ -1,5 +1,6 @@
 """How passwords are kept: what a hash costs, which are refused, how many are hashed at a time."""
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
@@ -7,6 +8,7 @@ from conftest import CHEAP_HASH, PASSWORD
 from doors import log_in, refused
 from marshmallow import ValidationError
 from sqlalchemy import select, update
+from talk import until
 from werkzeug.security import check_password_hash, generate_password_hash
 from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
@@ -95,11 +97,10 @@ def test_the_three_thousand_passwords_that_everybody_tries_are_refused():
                 continue
             accepted.append(written)
     assert accepted == []
-    assert len(passwords.COMMON) >= 3000  # of those that are long enough
+    assert len(passwords.common()) >= 3000  # of those that are long enough
 
 
 def test_who_comes_when_the_queue_is_full_is_told_to_come_again(api, app, editor, monkeypatch):
-    monkeypatch.setattr(concurrency, "PARALLEL_HASHES", 1)
     monkeypatch.setattr(concurrency, "WAITING_HASHES", 1)
     new = {"email": "n@example.com", "username": "newcomer", "password": PASSWORD}
     with concurrency.a_place():
@@ -122,3 +123,21 @@ def test_a_place_is_given_back_whatever_happens():
     with ExitStack() as stack:
         for _ in range(concurrency.PARALLEL_HASHES):
             stack.enter_context(concurrency.a_place())
+
+
+def test_who_waited_longest_is_next_and_who_comes_back_stands_behind():
+    served = []
+
+    def come(name):
+        with concurrency.a_place():
+            served.append(name)
+
+    with ThreadPoolExecutor() as crowd, ExitStack() as others:
+        for _ in range(concurrency.PARALLEL_HASHES - 1):
+            others.enter_context(concurrency.a_place())
+        with concurrency.a_place():
+            for number, name in enumerate(("first", "second", "third"), start=1):
+                crowd.submit(come, name)
+                until(lambda number=number: len(concurrency._places._line) == number)
+        come("back again")
+    assert served == ["first", "second", "third", "back again"]

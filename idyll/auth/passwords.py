@@ -1,10 +1,13 @@
 """Passwords: scrypt at OWASP's parameters, in real threads, and a list of those that everybody tries."""
 
 import secrets
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from runpy import run_path
 
 from flask import current_app
 from werkzeug.security import check_password_hash, generate_password_hash
-from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
 from ..concurrency import a_place, in_thread
 from ..database import release
@@ -12,7 +15,7 @@ from ..errors import Invalid
 
 # OWASP Password Storage Cheat Sheet: N=2^15, r=8, p=3; 32 MiB.
 METHOD = "scrypt:32768:8:3"
-COMMON = frozenset(word for word in FREQUENCY_LISTS["passwords"][:20_000] if len(word) >= 8)  # noqa: PLR2004 - the least
+TRIED, SHORTEST = 20_000, 8
 
 
 def method() -> str:
@@ -46,7 +49,16 @@ def is_outdated(stored: str) -> bool:
     return stored.partition("$")[0] != method()
 
 
+@cache
+def common() -> frozenset[str]:
+    """What everybody tries, of what is long enough."""
+    # Its lists alone, and when somebody first chooses a password: the package makes 14 MiB of them when it is loaded.
+    package = str(find_spec("zxcvbn").origin)  # type: ignore[union-attr]  # it is among the requirements
+    words = run_path(str(Path(package).with_name("frequency_lists.py")))["FREQUENCY_LISTS"]["passwords"]
+    return frozenset(word for word in words[:TRIED] if len(word) >= SHORTEST)
+
+
 def refuse_common(password: str | None, field: str = "password") -> None:
     """Raises `Invalid` for a password that is on every list of guesses."""
-    if password is not None and password.lower() in COMMON:
+    if password is not None and password.lower() in common():
         raise Invalid(errors={field: ["This password is too common; choose another."]})
