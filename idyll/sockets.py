@@ -18,6 +18,7 @@ from .auth import tokens
 from .blueprints import members_only
 from .columns import instant_text
 from .errors import Forbidden, Invalid, Problem, Unauthorized, Unavailable, flat
+from .events import sealing
 from .events import service as events
 from .events.schemas import EventsOut
 from .extensions import socketio
@@ -68,7 +69,7 @@ def _admit(auth: Any) -> None:
         raise Unavailable
     token = _token(auth)
     # The log first: rights that are lost after this are seen by the follower, who compares.
-    log_state = events.state()
+    log_state = sealing.state()
     actor = tokens.identify(token, address=request.remote_addr, request_id=None)
     if actor.must_enrol:
         members_only(actor)

@@ -12,7 +12,7 @@ from talk import done, made, until
 
 from idyll.counters import Counter
 from idyll.events.catalogue import CATALOGUE
-from idyll.events.service import SEALED
+from idyll.events.sealing import SEALED
 from idyll.extensions import db
 
 KEPT = {event.name for event in CATALOGUE.values() if event.kept}

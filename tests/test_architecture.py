@@ -30,7 +30,8 @@ COMMITTERS = {
     "idyll.connections": {"prepare", "configure", "_roll_back_on_postgresql", "_rest_on_mysql", "_rest_on_sqlite"},
 }
 OWN_TRANSACTIONS = {
-    "idyll.events.service": "sealing and sweeping the log are work of their own, whoever asks for it",
+    "idyll.events.sealing": "events get their place after their transaction, whoever asks for it",
+    "idyll.events.service": "sweeping the log is work of its own",
     "idyll.auth.service": "what `forgot` does comes after the answer, so that its time tells nothing",
 }
 # Before anybody is signed in: a `caller`, or the token itself, says who knocks.

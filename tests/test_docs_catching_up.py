@@ -17,6 +17,7 @@ from talk import made, say, until
 
 from idyll.clock import now
 from idyll.database import execute
+from idyll.events import sealing
 from idyll.events import service as events
 from idyll.events.catalogue import CATALOGUE
 from idyll.events.models import Event
@@ -106,7 +107,7 @@ def test_who_was_away_for_too_long_loads_the_lists_anew(open_tab, live, api, cab
     post(live, moderator, ["long ago"])
     made(api.post("/api/tasks", moderator, {"name": "One", "deadline": "2031-01-01", "assignedTo": editor.id}))
     with live.inside.app_context():
-        events.seal()
+        sealing.seal()
         with transaction():
             execute(update(Event.__table__).values(created_at=now() - timedelta(days=8)))
         assert events.sweep() > 0

@@ -12,7 +12,7 @@ from flask_jwt_extended import decode_token
 from sqlalchemy import select
 
 from idyll.database import asked
-from idyll.events import service as events
+from idyll.events import sealing
 from idyll.events.models import Event
 from idyll.extensions import db
 from idyll.live.connections import Connection
@@ -55,7 +55,7 @@ def socket(app, hub):
         if key not in hub.server.eio.sockets:
             hub.server.eio.sockets[key] = engine.Socket(hub.server.eio, key)
         with app.app_context():
-            log, session = events.state(), decode_token(who.token)["sid"]
+            log, session = sealing.state(), decode_token(who.token)["sid"]
         now = replace(actor(who), session_id=session)
         return Connection(f"{key}{namespace}", key, namespace, now, time.time() + 60, log.sealed, log.rights)
 
@@ -136,10 +136,10 @@ def test_the_places_of_a_thing_keep_their_order_while_somebody_rewrites_the_firs
         removal.execute(select(Event.id).where(Event.of == task).with_for_update())
         assert api.put(f"/api/tasks/{task}", owner, {"name": "Other"}).status_code == 200
         another = api.post("/api/tasks", owner, {"name": "Another", "deadline": "2030-01-01"}).json["id"]
-        events.seal()
+        sealing.seal()
         places = dict(db.session.execute(select(Event.of, Event.position)).all())
         assert places[another] == 1
     with app.app_context():
-        events.seal()
+        sealing.seal()
         found = select(Event.name).where(Event.of == task).order_by(Event.position)
         assert list(db.session.execute(found).scalars()) == ["task_created", "task_updated"]

@@ -17,6 +17,7 @@ from talk import done, made, until
 
 from idyll import clock, sweeping
 from idyll.database import answered, execute
+from idyll.events import sealing
 from idyll.events import service as events
 from idyll.events.models import Event
 from idyll.extensions import db
@@ -54,7 +55,7 @@ def fill(app, number):
         for _ in range(0, number, 1000):
             execute(insert(Event.__table__), [row | {"of": uuid7()} for _ in range(1000)])
     with app.app_context():
-        events.seal()
+        sealing.seal()
 
 
 def by_command(app):

@@ -15,8 +15,9 @@ from sqlalchemy import Engine
 
 from ..auth.tokens import rights_of
 from ..database import engine_apart, read_apart, release
+from ..events import sealing
 from ..events import service as events
-from ..events.service import LogState, Told
+from ..events.sealing import LogState, Told
 from .hub import Hub
 from .recipients import Recipients
 
@@ -87,7 +88,7 @@ class Follower:
             if self.stepping:
                 try:
                     with self._reading():
-                        self._look_at_rights(events.state())
+                        self._look_at_rights(sealing.state())
                 except Exception as error:  # noqa: BLE001 - the watching goes on
                     log.debug("rights can't be looked at: %s", type(error).__name__)
 
@@ -106,13 +107,13 @@ class Follower:
         known = self.committed and not look_at_rights
         self.committed = False
         self.sending = 0.0
-        state, fresh = events.seal_some() if known else (events.state(), [])
+        state, fresh = sealing.seal_some() if known else (sealing.state(), [])
         # Before anything that may have to wait for another process.
         if not self._look_at_rights(state) and look_at_rights:
             self._look_at_some()
         self._pass_on(state, fresh)
         while state.waiting:
-            state, fresh = events.seal_some()
+            state, fresh = sealing.seal_some()
             self._pass_on(state, fresh)
 
     def _pass_on(self, state: LogState, fresh: Sequence[Told]) -> None:
@@ -150,7 +151,7 @@ class Follower:
             if fresh and fresh[0].position <= self.position + 1:
                 rows: Sequence[Told] = [event for event in fresh if event.position > self.position]
             else:
-                rows = events.between(self.position, state.sealed)
+                rows = sealing.between(self.position, state.sealed)
             # Also of those who came in since, who may have lost since what they were admitted with.
             self._look_at_rights(state)
             recipients = Recipients(self.hub.connections, rows)
@@ -159,7 +160,7 @@ class Follower:
             began = time.monotonic()
             self.hub.emit_all((row.name, with_event_id(row), recipients.of(row)) for row in rows)
             self.sending += time.monotonic() - began
-            self.position = rows[-1].position if len(rows) == events.BATCH else state.sealed
+            self.position = rows[-1].position if len(rows) == sealing.BATCH else state.sealed
 
 
 def with_event_id(row: Told) -> str:
