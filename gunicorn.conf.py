@@ -147,6 +147,8 @@ class GuardedReader:
     def read(self, size):
         if self.failed:
             return b""
+        if self.at_hand(size):
+            return self.reader.read(size)
         self.deadline = self.deadline or monotonic() + BODY_SECONDS
         slow = OSError("the body came too slowly")
         try:
@@ -161,6 +163,11 @@ class GuardedReader:
             self.req.force_close()
             # EPIPE: should nobody catch it, gunicorn closes the connection without a traceback.
             raise OSError(EPIPE, "the body is malformed, cut short or too slow") from error
+
+    def at_hand(self, size):
+        """Whether all that is wanted came along with the head, as short bodies do: nobody is waited for."""
+        left = getattr(self.reader, "length", None)
+        return left is not None and min(left, size) <= self.req.unreader.buf.tell()
 
 
 # --- what gunicorn answers itself -------------------------------------------------------------
@@ -331,6 +338,8 @@ class Worker(EventletWorker):
 
     def drained(self, body):
         """Whether the rest of the body was read, so that the next request begins where it ends."""
+        if getattr(body.reader.reader, "length", None) == 0:
+            return not body.reader.failed
         with suppress(OSError), eventlet.Timeout(DRAIN_SECONDS, exception=False):
             left = DRAIN_BYTES
             while left > 0:

@@ -56,18 +56,23 @@ def execute(statement: Executable, parameters: Any = None) -> Rows:
     What is always the same is passed with `parameters` for its `bindparam`s; it is then compiled and guarded once, and
     on PostgreSQL prepared. Never pass them with a statement that is made for one request: it would be kept for ever.
     """
-    kept = parameters is not None
+    here, kept = _here(), parameters is not None
     if isinstance(parameters, list) and len(parameters) == 1:
         [parameters] = parameters
-    if "guess" in g:
+    if "guess" in here:
         if isinstance(statement, Select) or (kept and _tells(statement)):
-            known = g.guess
+            known = here.guess
             statement = guess.guarded(statement, kept)
             parameters = (parameters or {}) | known.parameters
-        elif in_transaction():
-            _make_sure(g.pop("guess"))
+        elif "held" in here:
+            _make_sure(here.pop("guess"))
     run = _run_prepared if kept and _prepares() else _run
-    return run(statement, parameters, kept, g.held if in_transaction() else reader())
+    return run(statement, parameters, kept, here.held if "held" in here else reader())
+
+
+def _here() -> Any:
+    """What `g` stands for in this context: the proxy finds it anew for each attribute."""
+    return g._get_current_object()
 
 
 def _tells(statement: Executable) -> bool:
@@ -83,11 +88,11 @@ def _make_sure(known: guess.Guess) -> None:
 
 
 def _run(statement: Executable, parameters: Any, kept: bool, connection: PoolProxiedConnection) -> Rows:
-    engine = db.engine
+    dialect = db.engine.dialect
     if not kept:
-        plan, text, values = planned(statement, parameters, engine.dialect, engine._compiled_cache)
+        plan, text, values = planned(statement, parameters, dialect, db.engine._compiled_cache)
         return _answer(plan, text, values, text, connection)
-    found, given = fixed(statement, parameters, engine.dialect)
+    found, given = fixed(statement, parameters, dialect)
     text, values = found.run(given)
     return _answer(found, text, values, text, connection)
 
@@ -105,9 +110,8 @@ def _run_prepared(statement: Executable, parameters: Any, _: bool, connection: P
 
 def _answer(plan: Plan, text: str, values: Any, sent: str, connection: PoolProxiedConnection) -> Rows:
     """What the database says to `sent`, which stands for `text`."""
-    engine = db.engine
     if asked.receivers:
-        asked.send(engine, statement=text, parameters=values)
+        asked.send(db.engine, statement=text, parameters=values)
     cursor: Any = connection.cursor()
     try:
         cursor.execute(g.pop("first", "") + sent, values)
@@ -118,7 +122,7 @@ def _answer(plan: Plan, text: str, values: Any, sent: str, connection: PoolProxi
     changed = cursor.rowcount
     cursor.close()
     if answered.receivers:
-        answered.send(engine, statement=text, changed=changed)
+        answered.send(db.engine, statement=text, changed=changed)
     if plan.guarded and found:
         guess.confirm(found[0][-1])
     return Rows(plan.shaped(found), changed)
@@ -189,9 +193,10 @@ def _lent(engine: Engine) -> PoolProxiedConnection:
 
 def reader() -> PoolProxiedConnection:
     """The connection that this request reads through, in autocommit; returned to the pool at the request's end."""
-    if "reader" not in g:
-        g.reader = _lent(g.get("engine", db.engine))
-    found: PoolProxiedConnection = g.reader
+    here = _here()
+    if "reader" not in here:
+        here.reader = _lent(here.get("engine") or db.engine)
+    found: PoolProxiedConnection = here.reader
     return found
 
 

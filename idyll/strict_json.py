@@ -18,9 +18,7 @@ class MalformedJson(Problem):
 def loads(body: bytes) -> Any:
     """The value of a request's body, its fractions as `Decimal`. Raises `MalformedJson` (400)."""
     try:
-        value = json.loads(
-            body.decode("utf-8"), object_pairs_hook=_object, parse_constant=_constant, parse_float=Decimal
-        )
+        value = _DECODER.decode(body.decode("utf-8"))
     except UnicodeDecodeError:
         raise MalformedJson("The body is not UTF-8.") from None
     except RecursionError:
@@ -45,6 +43,9 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _constant(_: str) -> NoReturn:
     raise MalformedJson("NaN and Infinity are not JSON.")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_float=Decimal)
 
 
 def _depth(value: Any) -> int:
