@@ -27,7 +27,8 @@ def at(moment: datetime) -> Iterator[None]:
 
 
 def whole_milliseconds(moment: datetime) -> datetime:
-    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+    odd = moment.microsecond % 1000
+    return moment.replace(microsecond=moment.microsecond - odd) if odd else moment
 
 
 def today() -> date:

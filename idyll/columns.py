@@ -38,7 +38,7 @@ class Instant(TypeDecorator[datetime]):
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
         if value is None:
             return None
-        moment = whole_milliseconds(value.astimezone(UTC))
+        moment = whole_milliseconds(value if value.tzinfo is UTC else value.astimezone(UTC))
         if dialect.name == "sqlite":
             return instant_text(moment)
         return moment if dialect.name == "postgresql" else moment.replace(tzinfo=None)

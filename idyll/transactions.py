@@ -8,6 +8,7 @@ a change that was rolled back.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -34,6 +35,7 @@ class _Open:
     owed: dict[Insert, list[dict[str, Any]]] = field(default_factory=dict)
     changes: list[tuple[Executable, dict[str, Any]]] = field(default_factory=list)
     rights: bool = False
+    begun_at: datetime = field(default_factory=now)
 
     def statements(self) -> list[tuple[Executable, Any]]:
         last: list[tuple[Executable, Any]] = [
@@ -97,6 +99,6 @@ def record(name: str, data: dict[str, Any], *, about: str, of: str, audience: Se
             "about": about,
             "of": of,
             "audience": " ".join(f"|{room}|" for room in audience),
-            "created_at": now(),
+            "created_at": g.transaction.begun_at,
         },
     )

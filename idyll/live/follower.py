@@ -24,7 +24,7 @@ from .recipients import Recipients
 log = logging.getLogger(__name__)
 TICK_SECONDS = 0.5
 SLEEP_AFTER = 60.0  # seconds without a socket or a call, after which the database is left alone
-SESSIONS_A_TICK = 500
+SESSIONS_A_TICK = 50  # more would hold everybody up for as long as sending to all does
 LEAST_PAUSE, LONGEST_PAUSE = 0.001, 0.05  # seconds
 
 
