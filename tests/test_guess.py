@@ -95,3 +95,60 @@ def test_a_page_without_rows_is_no_proof(app, api, moderator, path):
     assert api.get(path, moderator).json["data"] == []
     change(app, "UPDATE sessions SET ended_at = created_at WHERE user_id = :id", id=moderator.id)
     assert api.get(path, moderator).status_code == 401
+
+
+# -- writes ----------------------------------------------------------------------------------------------------------
+
+OUT = [
+    "UPDATE sessions SET ended_at = created_at WHERE user_id = :id",
+    "UPDATE users SET removed_at = created_at WHERE id = :id",
+    "UPDATE users SET status = 'rejected' WHERE id = :id",
+]
+SAID = {"message": "Shall we?", "clientId": "one"}
+DEEDS = {
+    "a message": ("/api/chat/messages", {"message": "One more"}, "messages"),
+    "a message that was sent before": ("/api/chat/messages", SAID, "messages"),
+    "a task": ("/api/tasks", {"name": "Film", "deadline": "2031-01-01"}, "tasks"),
+    "a payout": ("/api/payouts", {"projectName": "Film", "amount": 1}, "payouts"),
+    "a meeting": ("/api/meetings", {"title": "Weekly", "date": "2031-01-01", "time": "10:00"}, "meetings"),
+}
+
+
+def rows(app, table: str) -> int:
+    with app.app_context(), db.engine.connect() as connection:
+        return int(connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one())
+
+
+@pytest.mark.parametrize("end", OUT, ids=["logged out", "removed", "rejected"])
+@pytest.mark.parametrize(("path", "body", "table"), DEEDS.values(), ids=DEEDS)
+@pytest.mark.parametrize("key", [{}, {"Idempotency-Key": "one"}], ids=["", "with a key"])
+def test_who_went_out_a_moment_ago_writes_nothing_more(app, api, moderator, path, body, table, end, key):
+    assert api.post("/api/chat/messages", moderator, SAID).status_code == 201
+    before = {name: rows(app, name) for name in (table, "events", "audit", "notifications", "stored_answers")}
+    change(app, end, id=moderator.id)
+    assert api.post(path, moderator, body, headers=key).status_code == 401
+    assert {name: rows(app, name) for name in before} == before
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/api/chat/messages", {"message": "Among us", "room": "management"}),
+        ("/api/tasks", {"name": "Film", "deadline": "2031-01-01"}),
+        ("/api/meetings", {"title": "Weekly", "date": "2031-01-01", "time": "10:00"}),
+    ],
+)
+def test_who_was_a_manager_a_moment_ago_writes_as_an_editor(app, api, moderator, path, body):
+    assert api.post(path, moderator, body).status_code == 201
+    change(app, "UPDATE users SET role = 'editor' WHERE id = :id", id=moderator.id)
+    assert api.post(path, moderator, body).status_code == 403
+
+
+@pytest.mark.only_on("postgresql")
+def test_a_message_of_somebody_known_costs_two_trips(api, editor):
+    assert api.post("/api/chat/messages", editor, {"message": "First"}).status_code == 201
+    trips: list[str] = []
+    with asked.connected_to(lambda _, statement, **__: trips.append(statement)):
+        assert api.post("/api/chat/messages", editor, {"message": "Second"}).status_code == 201
+    # The event leaves with COMMIT.
+    assert [statement.split()[2] for statement in trips] == ["messages", "events"]

@@ -133,6 +133,17 @@ def test_a_row_changed_by_hand_is_noticed_too(live, api, owner, moderator, row):
     assert stays(olga)
 
 
+@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
+def test_who_lost_their_rights_a_moment_ago_says_nothing_more(live, api, owner, moderator, row):
+    max_ = live.connect(moderator)
+    join(max_)
+    assert max_.emit("send_message", {"message": "first"})["id"]
+    change_row(live, row(moderator))
+    # Within the half second in which nobody else may have noticed.
+    assert max_.emit("send_message", {"message": "and then"})["code"] == "invalid_token"
+    assert [one["message"] for one in api.get("/api/chat/messages", owner).json["data"]] == ["first"]
+
+
 def test_a_rejected_applicant_is_shown_out(live, api, owner, pending):
     client = live.connect(pending)
     made(api.put(f"/api/users/{pending.id}", owner, {"status": "rejected"}))
