@@ -184,6 +184,7 @@ class TaskMachine(Machine):
         self.expect(204, "DELETE", f"/tasks/{task.id}", self.boss(by))
         self.gone.append(self.tasks.pop(task.id).id)
 
+    @precondition(lambda self: self.tasks)
     @rule(which=WHICH)
     def leave(self, which):
         """Somebody is removed, and somebody else comes: open tasks are nobody's, completed ones stay theirs."""
