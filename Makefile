@@ -62,7 +62,7 @@ proofs: setup node ## The long proofs at full size, on PostgreSQL; `make test` h
 fuzz: setup node ## What the OpenAPI document allows, as five identities: over 10,000 requests; SEED with PROOFS_SEED
 	PROOFS=long TEST_DATABASE=postgresql .venv/bin/pytest -q tests/proofs/test_fuzz.py $(ARGS)
 
-machines: setup ## Tasks and applications against models in memory, 2,000 × 50 steps on each of the three databases
+machines: setup ## Tasks, applications and payouts against models in memory, 2,000 × 50 steps a database; SEED with PROOFS_SEED
 	@bin/packages mariadb-server
 	for database in sqlite postgresql mariadb; do \
 		PROOFS=long TEST_DATABASE=$$database .venv/bin/pytest -n 2 -q tests/proofs/test_*_machine.py $(ARGS) || exit 1; \

@@ -36,7 +36,7 @@ from idyll.users.roles import Role, Status
 DATABASE = os.environ.get("TEST_DATABASE", "sqlite")
 PASSWORD = "four-minutes-of-film"
 # Fast: what a hash costs in production is bench's to measure and test_passwords' to check.
-CHEAP_HASH = "scrypt:1024:8:1"
+CHEAP_HASH = "scrypt:128:1:1"
 KEPT_TABLES = ("alembic_version", "counters")
 
 pytest_plugins = ["live", "tabs"]

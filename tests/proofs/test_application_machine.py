@@ -1,5 +1,6 @@
 """Applications and the accounts that come of them, against a model in memory."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -11,11 +12,14 @@ from hypothesis.stateful import invariant, precondition, rule
 
 from .machines import Machine, prove
 
-pytestmark = pytest.mark.database
+# Coverage would take as long again, and other tests are there for it.
+pytestmark = [pytest.mark.database, pytest.mark.no_cover]
 
 EMAILS = st.sampled_from([f"person{n}@example.com" for n in range(4)])
 BOSSES = st.sampled_from(["owner", "moderator"])
 WHICH = st.integers(0, 11)
+# Failed log-ins of an account, and of all, until none is looked at.
+HERE, THERE = 5, 20
 REASONS = st.sampled_from([None, "Too early.", ""])
 
 
@@ -46,6 +50,7 @@ class Model:
 
     accounts: dict[str, Account] = field(default_factory=dict)  # by id; a removed one is not there
     applications: dict[str, Application] = field(default_factory=dict)
+    failed: Counter[str] = field(default_factory=Counter)  # log-ins, by account; all from one address
 
     def account_of(self, email: str | None) -> Account | None:
         return next((account for account in self.accounts.values() if account.email == email), None)
@@ -65,6 +70,10 @@ class Model:
                     one.status, one.is_decided = "rejected", True
                 one.email = one.reason = None
         del self.accounts[account.id]
+        del self.failed[account.id]
+
+    def is_looked_at(self, account: Account) -> bool:
+        return self.failed[account.id] < HERE and self.failed.total() < THERE
 
 
 class ApplicationMachine(Machine):
@@ -234,7 +243,10 @@ class ApplicationMachine(Machine):
     def log_in(self, which):
         account = self.somebody(which)
         body = {"login": account.email, "password": PASSWORD}
-        if not account.has_password:
+        if not self.model.is_looked_at(account):
+            self.expect(429, "POST", "/auth/login", None, body)
+        elif not account.has_password:
+            self.model.failed[account.id] += 1
             self.expect(401, "POST", "/auth/login", None, body)
         elif account.status == "rejected":
             assert self.expect(403, "POST", "/auth/login", None, body)["code"] == "account_rejected"
@@ -265,4 +277,5 @@ class ApplicationMachine(Machine):
 
 
 def test_applications_do_what_the_model_does(app, measured):
-    measured("requests", prove(app, ApplicationMachine))
+    ApplicationMachine.app = app
+    prove(ApplicationMachine, measured)

@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 from conftest import People, Someone, actor, empty_tables
 from flask import Flask
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import initialize, precondition, rule
 
 from idyll.actor import Actor
 from idyll.audit import chain
@@ -25,10 +24,10 @@ from idyll.stats import service as stats
 from idyll.tasks import service as tasks
 from idyll.transactions import transaction
 
-from . import size
+from .machines import EXAMPLES, Counted, prove
 
-pytestmark = pytest.mark.database
-EXAMPLES, STEPS = size(200, 2000), 50
+# Coverage would take as long again, and other tests are there for it.
+pytestmark = [pytest.mark.database, pytest.mark.no_cover]
 LIMIT = 1_000_000  # of INR, from which on it takes two
 REFUSALS = {"forbidden", "not_found", "invalid", "illegal_move", "already_requested", "second_person_required"}
 STATUSES = ("pending", "approved", "paid", "rejected", "cancelled")
@@ -118,7 +117,7 @@ def is_manager(name: str) -> bool:
     return name in ("owner", "moderator")
 
 
-class Payouts(RuleBasedStateMachine):
+class Payouts(Counted):
     """Each rule does something to both, and compares what came of it; `app` and the rest are set below."""
 
     app: Flask
@@ -306,16 +305,7 @@ def test_payouts_do_what_the_model_says(
     monkeypatch.setitem(app.config, "PAYOUT_SECOND_APPROVAL_FROM", {"INR": LIMIT})
     Payouts.app, Payouts.people, Payouts.outcomes = app, people, Counter()
     Payouts.managing = {"owner": people.owner(), "moderator": people.moderator()}
-    run_state_machine_as_test(
-        Payouts,
-        settings=settings(
-            max_examples=EXAMPLES,
-            stateful_step_count=STEPS,
-            deadline=None,
-            database=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    prove(Payouts, measured)
     with app.app_context():
         assert list(books.faults()) == []
         verdict = chain.verify()
