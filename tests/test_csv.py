@@ -56,7 +56,20 @@ def test_no_cell_of_any_list_is_a_formula(api: Api, owner: Someone, editor: Some
     assert {row["editor"] for row in payouts} == {quoted[0]}
 
 
-@pytest.mark.parametrize("word", ["\t=1", "\r=1", "\n=1", *ATTACKS])
+@pytest.mark.parametrize("word", ATTACKS)
+@pytest.mark.parametrize("separator", [";", "\t", "\n", "\r\n", '; "', ";' "])
+def test_a_spreadsheet_with_another_separator_finds_no_formula_either(word: str, separator: str) -> None:
+    assert cell(f"a{separator}{word}") == f"a{separator}'{word}"
+    assert cell(f"a{separator}b{word}") == f"a{separator}b{word}"
+
+
+@pytest.mark.parametrize("blank", "\t\r\n")
+def test_blanks_hide_no_formula(blank: str) -> None:
+    assert cell(f"{blank}=1") == f"'{blank}'=1"
+    assert cell(f"{blank}1") == f"'{blank}1"
+
+
+@pytest.mark.parametrize("word", ATTACKS)
 def test_whatever_stands_in_a_cell(word: str) -> None:
     assert cell(word) == f"'{word}"
     assert cell({"displayName": word}) == f"'{word}"
