@@ -38,6 +38,7 @@ from .database import execute, release
 from .errors import Invalid
 from .extensions import db
 from .fields import Schema, Whole
+from .guess import once_more
 from .running import Rows
 from .shapes import ANYBODY
 
@@ -251,13 +252,14 @@ def _csv_lines(listing: Listing, names: list[str]) -> Iterator[str]:
         for row in rows:
             body = orjson.loads(row[0])
             writer.writerow([cell(body.get(name)) for name in names])
-        release()  # whoever reads slowly must not hold a connection
+        release()  # whoever reads slowly must not hold a connection, and may have lost their rights meanwhile
         yield buffer.getvalue()
         buffer.seek(0)
         buffer.truncate()
         if len(rows) < CSV_BATCH:
             return
         after = list(rows[-1][1:])
+        once_more()
 
 
 def cell(value: Any) -> str:
