@@ -65,7 +65,7 @@ def execute(statement: Executable, parameters: Any = None) -> Rows:
             statement = guess.guarded(statement, kept)
             parameters = (parameters or {}) | known.parameters
         elif "held" in here:
-            _make_sure(here.pop("guess"))
+            make_sure()
     run = _run_prepared if kept and _prepares() else _run
     return run(statement, parameters, kept, here.held if "held" in here else reader())
 
@@ -81,10 +81,12 @@ def _tells(statement: Executable) -> bool:
     return told and in_transaction() and db.engine.dialect.name == "postgresql"
 
 
-def _make_sure(known: guess.Guess) -> None:
-    """Rights of now, before anything is written. Raises `Misjudged`."""
-    if execute(known.ask, known.parameters).scalar() != known.said:
-        raise guess.Misjudged
+def make_sure() -> None:
+    """Asks for the rights of now, before anything is written. Raises `Misjudged`."""
+    known: guess.Guess = g.pop("guess")
+    said = execute(known.ask, known.parameters).scalar()
+    g.guess = known
+    guess.confirm(said)
 
 
 def _run(statement: Executable, parameters: Any, kept: bool, connection: PoolProxiedConnection) -> Rows:
@@ -235,12 +237,13 @@ def begin() -> None:
             _give_up(connection, error)
             raise
     g.held = connection
+    guess.once_more()
 
 
 def commit(owed: Sequence[tuple[Executable, Any]]) -> None:
     """Runs what is owed and commits, all in one trip where the database takes it so."""
     if owed and "guess" in g:
-        _make_sure(g.pop("guess"))
+        make_sure()
     if db.engine.dialect.name == "postgresql":
         _commit_at_once(owed, g.held)
     else:

@@ -8,7 +8,7 @@ from flask import current_app, g, request
 
 from . import idempotency
 from .actor import Actor
-from .auth.tokens import authenticate, confirmed, presume
+from .auth.tokens import authenticate, confirmed, look_up, presume
 from .errors import Forbidden
 from .guess import Misjudged
 from .limits import network, spend
@@ -63,10 +63,10 @@ class Gate:
     def signed_in(self, *args: Any, **kwargs: Any) -> Any:
         g.user = presume(request)
         spend("user", current_app.config["RATE_LIMIT_PER_MINUTE"], g.user.id or "")
-        with suppress(Misjudged):
-            return confirmed(lambda: self._admitted(*args, **kwargs))
-        g.user = authenticate(request)
-        return self._admitted(*args, **kwargs)
+        while True:
+            with suppress(Misjudged):
+                return confirmed(lambda: self._admitted(*args, **kwargs))
+            g.user = look_up(request)
 
     def _admitted(self, *args: Any, **kwargs: Any) -> Any:
         user = current_user()

@@ -4,6 +4,9 @@ Most requests read, and of a short one half the time went into asking first who 
 when last seen is a good guess, so a read begins with it, and its first statement brings along what the row says *now*,
 read in the very same snapshot. Only when that agrees does the answer leave; otherwise it is thrown away, and the
 request begins anew with the rights of now. So rights are still read from the database on every request.
+
+A request may wait in its middle: for a body that comes slowly, for a place to hash, for who reads a long answer. What
+was so before that is a guess again, and the next transaction of the request, or the next batch of it, confirms it anew.
 """
 
 from dataclasses import dataclass
@@ -64,7 +67,25 @@ def guarded(statement: Any, fixed: bool) -> Any:
 
 
 def confirm(said: Any) -> None:
-    """Raises `Misjudged` when the row says something else now."""
+    """Raises `Misjudged` when the row says something else now than what was guessed."""
     guess: Guess = g.pop("guess")
     if said != guess.said:
+        settle()  # what is cleared up on the way out is nobody's doing any more
         raise Misjudged
+
+
+def stand_by(guess: Guess) -> None:
+    """What holds now is to be confirmed `once_more` by each transaction."""
+    g.presumed = guess
+
+
+def once_more() -> None:
+    """Time has passed: what was known of who asks is a guess again."""
+    if (presumed := g.get("presumed")) is not None:
+        g.guess = presumed
+
+
+def settle() -> None:
+    """What follows is done whatever they may."""
+    g.pop("guess", None)
+    g.pop("presumed", None)

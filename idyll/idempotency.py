@@ -25,6 +25,7 @@ from .columns import ID, LONG_TEXT
 from .database import execute, release
 from .errors import Conflict, Invalid, Problem, answer
 from .extensions import MYSQL, Model
+from .guess import settle
 from .ids import uuid7
 from .transactions import transaction
 
@@ -76,21 +77,25 @@ def run(user: Actor, view: Callable[[], Response]) -> Response:
     if isinstance(claim, Response):
         return claim
     try:
+        return _stored(claim, view)
+    except BaseException:
+        settle()
+        _forget(claim)
+        raise
+
+
+def _stored(claim: Claim, view: Callable[[], Response]) -> Response:
+    try:
         with transaction():
             response = view()
             _store(claim, response)
-        return response
     except Problem as problem:
         if problem.status in NOT_STORED or problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            _forget(claim)
             raise
         response = answer(problem)
         with transaction():
             _store(claim, response)
-        return response
-    except BaseException:
-        _forget(claim)
-        raise
+    return response
 
 
 def sent_body() -> bytes:

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import hmac
 import io
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -37,6 +38,7 @@ from .database import execute, release
 from .errors import Invalid
 from .extensions import db
 from .fields import Schema, Whole
+from .guess import once_more
 from .running import Rows
 from .shapes import ANYBODY
 
@@ -45,6 +47,8 @@ CSV_BATCH = 500
 SIGNATURE_BYTES = 12
 # What a spreadsheet takes for the beginning of a formula, in full width too.
 FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+# The same where a cell would begin for a spreadsheet that takes another separator than the comma for one.
+FORMULA_INSIDE = re.compile("([;\t\r\n][\\s\"']*)(?=[-=+@\uff1d\uff0b\uff0d\uff20])")
 MAX_FORMS = 200  # of one list: each holds a few statements
 
 
@@ -248,13 +252,14 @@ def _csv_lines(listing: Listing, names: list[str]) -> Iterator[str]:
         for row in rows:
             body = orjson.loads(row[0])
             writer.writerow([cell(body.get(name)) for name in names])
-        release()  # whoever reads slowly must not hold a connection
+        release()  # whoever reads slowly must not hold a connection, and may have lost their rights meanwhile
         yield buffer.getvalue()
         buffer.seek(0)
         buffer.truncate()
         if len(rows) < CSV_BATCH:
             return
         after = list(rows[-1][1:])
+        once_more()
 
 
 def cell(value: Any) -> str:
@@ -268,4 +273,5 @@ def cell(value: Any) -> str:
     if isinstance(value, dict) and "displayName" in value:
         value = value["displayName"] or ""
     text = value if isinstance(value, str) else orjson.dumps(value).decode()
+    text = FORMULA_INSIDE.sub(r"\1'", text)
     return "'" + text if text.startswith(FORMULAS) else text

@@ -6,8 +6,12 @@ from typing import Any
 
 import pytest
 from conftest import Api, Someone
+from flask import Flask
+from sqlalchemy import text
 from test_payouts import requested
 
+from idyll.extensions import db
+from idyll.guess import Misjudged
 from idyll.pagination import CSV_BATCH, cell
 
 pytestmark = pytest.mark.database
@@ -56,12 +60,40 @@ def test_no_cell_of_any_list_is_a_formula(api: Api, owner: Someone, editor: Some
     assert {row["editor"] for row in payouts} == {quoted[0]}
 
 
-@pytest.mark.parametrize("word", ["\t=1", "\r=1", "\n=1", *ATTACKS])
+@pytest.mark.parametrize("word", ATTACKS)
+@pytest.mark.parametrize("separator", [";", "\t", "\n", "\r\n", '; "', ";' "])
+def test_a_spreadsheet_with_another_separator_finds_no_formula_either(word: str, separator: str) -> None:
+    assert cell(f"a{separator}{word}") == f"a{separator}'{word}"
+    assert cell(f"a{separator}b{word}") == f"a{separator}b{word}"
+
+
+@pytest.mark.parametrize("blank", "\t\r\n")
+def test_blanks_hide_no_formula(blank: str) -> None:
+    assert cell(f"{blank}=1") == f"'{blank}'=1"
+    assert cell(f"{blank}1") == f"'{blank}1"
+
+
+@pytest.mark.parametrize("word", ATTACKS)
 def test_whatever_stands_in_a_cell(word: str) -> None:
     assert cell(word) == f"'{word}"
     assert cell({"displayName": word}) == f"'{word}"
     assert [cell(value) for value in (-1.5, "a=1", None, True, [word])][:4] == ["-1.5", "a=1", "", "true"]
     assert cell([word])[0] == "["
+
+
+def test_an_export_ends_where_its_reader_loses_their_rights(
+    app: Flask, api: Api, owner: Someone, moderator: Someone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("idyll.pagination.CSV_BATCH", 2)
+    for n in range(5):
+        requested(api, owner, projectName=f"Film {n}")
+    headers = {"Authorization": f"Bearer {moderator.token}", "Accept": "text/csv"}
+    pages = app.test_client().get("/api/payouts", headers=headers).iter_encoded()
+    assert b"Film 4" in next(pages)
+    with app.app_context(), db.engine.begin() as connection:
+        connection.execute(text("UPDATE users SET role = 'editor' WHERE id = :id"), {"id": moderator.id})
+    with pytest.raises(Misjudged):
+        next(pages)
 
 
 def test_it_has_every_row_of_the_filter_and_is_the_managers(api: Api, owner: Someone, editor: Someone) -> None:

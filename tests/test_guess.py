@@ -1,10 +1,21 @@
 """Rights are those of the row at every read, though the reader is presumed to be who they were at the one before."""
 
-import pytest
-from sqlalchemy import text
+import io
+import json
+from collections.abc import Callable
 
-from idyll.database import asked
+import jwt
+import pytest
+from conftest import PASSWORD
+from sqlalchemy import select, text
+
+from idyll import guess, idempotency
+from idyll.audit.models import AuditRow
+from idyll.auth import passwords
+from idyll.auth.models import TwoStepSecret
+from idyll.database import asked, execute
 from idyll.extensions import db
+from idyll.users.models import User
 
 pytestmark = pytest.mark.database
 # Managers' lists, with rows and without; an object; a route for managers alone.
@@ -152,3 +163,92 @@ def test_a_message_of_somebody_known_costs_two_trips(api, editor):
         assert api.post("/api/chat/messages", editor, {"message": "Second"}).status_code == 201
     # The event leaves with COMMIT.
     assert [statement.split()[2] for statement in trips] == ["messages", "events"]
+
+
+# -- rights that are lost while a request waits ----------------------------------------------------------------------
+
+DEMOTED = "UPDATE users SET role = 'editor' WHERE id = :id"
+LOGGED_OUT = "UPDATE sessions SET ended_at = created_at WHERE user_id = :id"
+WRITES = {
+    "task": ("/api/tasks", {"name": "Film", "deadline": "2031-01-01"}, DEMOTED, 403),
+    "broadcast": ("/api/notifications", {"title": "Hi", "message": "All", "to": "all"}, DEMOTED, 403),
+    "message": ("/api/chat/messages", {"message": "Hello"}, LOGGED_OUT, 401),
+    "payout": ("/api/payouts", {"projectName": "Film", "amount": 1}, LOGGED_OUT, 401),
+}
+
+
+class Slow(io.BytesIO):
+    """A body that something happens before the end of."""
+
+    def __init__(self, body: object, meanwhile: Callable[[], None]) -> None:
+        super().__init__(json.dumps(body).encode())
+        self.meanwhile = meanwhile
+
+    def readinto(self, buffer):
+        self.meanwhile()
+        return super().readinto(buffer)
+
+
+def send_slowly(app, api, someone, path, body, meanwhile, **headers):
+    sent = Slow(body, meanwhile)
+    size = {"CONTENT_LENGTH": str(len(sent.getvalue()))}
+    more = {"input_stream": sent, "content_type": "application/json", "environ_overrides": size}
+    return api.post(path, someone, headers=headers, **more)
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["first call", "known"])
+@pytest.mark.parametrize("key", [{}, {"Idempotency-Key": "k"}], ids=["", "key"])
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+def test_who_sends_slowly_acts_by_the_rights_of_the_end(app, api, moderator, write, known, key):
+    path, body, loss, status = write
+    if known:
+        api.get("/api/auth/me", moderator)
+    else:
+        guess.forget(jwt.decode(moderator.token, options={"verify_signature": False})["sid"])
+    answer = send_slowly(app, api, moderator, path, body, lambda: change(app, loss, id=moderator.id), **key)
+    assert answer.status_code == status
+
+
+SECRET_CHANGES = {
+    "password": ("put", "/api/users/{id}", {"password": "another-four-minutes"}),
+    "e-mail": ("put", "/api/users/{id}", {"email": "thief@example.com"}),
+    "removal": ("delete", "/api/users/{id}", {}),
+    "two-step log-in": ("post", "/api/auth/two-step", {}),
+    "no two-step log-in": ("delete", "/api/auth/two-step", {}),
+}
+
+
+@pytest.mark.parametrize("secret", SECRET_CHANGES.values(), ids=SECRET_CHANGES)
+def test_a_session_that_ends_while_its_password_is_looked_at_changes_nothing(app, api, editor, monkeypatch, secret):
+    def ends(stored, password, looked=passwords.matches):
+        fits = looked(stored, password)
+        change(app, LOGGED_OUT, id=editor.id)
+        return fits
+
+    api.get("/api/auth/me", editor)
+    monkeypatch.setattr(passwords, "matches", ends)
+    verb, path, body = secret
+    answer = getattr(api, verb)(path.format(id=editor.id), editor, {**body, "currentPassword": PASSWORD})
+    assert answer.status_code == 401
+    with app.app_context():
+        found = execute(select(User.email, User.removed_at).where(User.id == editor.id)).one()
+        assert (found.email, found.removed_at) == (editor.email, None)
+        assert execute(select(TwoStepSecret.user_id)).first() is None
+        assert execute(select(AuditRow.action).where(AuditRow.action.like("user.%"))).first() is None
+
+
+def test_rights_that_are_lost_between_a_key_and_its_effect(app, api, moderator, monkeypatch):
+    def lost(*args, claimed=idempotency._claim):
+        claim = claimed(*args)
+        change(app, DEMOTED, id=moderator.id)
+        return claim
+
+    api.get("/api/auth/me", moderator)
+    monkeypatch.setattr(idempotency, "_claim", lost)
+    task = {"name": "Film", "deadline": "2031-01-01"}
+    for _ in range(2):
+        assert api.post("/api/tasks", moderator, task, headers={"Idempotency-Key": "k"}).status_code == 403
+    change(app, "UPDATE users SET role = 'moderator' WHERE id = :id", id=moderator.id)
+    monkeypatch.undo()
+    # Nothing of the run that was broken off is left: the key is free at once.
+    assert api.post("/api/tasks", moderator, task, headers={"Idempotency-Key": "k"}).status_code == 201

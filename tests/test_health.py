@@ -249,3 +249,11 @@ def test_a_restarted_database_costs_no_request(app, api, owner):
             connection.exec_driver_sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}")
     sleep(IDLE_SECONDS + 0.1)
     assert [api.get("/api/auth/me", owner).status_code for _ in range(8)] == [200] * 8
+
+
+@pytest.mark.only_on("postgresql")
+def test_a_stop_needs_no_database(running, road):
+    until(running, 200)
+    road.close()
+    assert running.stop() == 0
+    assert "Traceback" not in running.log.read_text()

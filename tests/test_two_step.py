@@ -447,6 +447,21 @@ def test_money_and_roles_ask_for_a_code_again(api, people, owner, editor, again)
             assert api(method, path, owner, body).status_code == status, path
 
 
+def test_what_leads_round_the_code_asks_for_it_too(api, people, owner, editor, again):
+    moderator = people.moderator()
+    secret, _ = enrol(api, owner)
+    off = ("DELETE", "/api/auth/two-step", {"currentPassword": PASSWORD})
+    invited = ("POST", f"/api/users/{moderator.id}/invite", None)
+    with later(16 * MINUTE):
+        for method, path, body in (off, invited):
+            assert api(method, path, owner, body).json["code"] == "two_step_again_required", path
+        assert api.post(f"/api/users/{editor.id}/invite", owner).status_code == 201
+        assert api.get("/api/auth/two-step", owner).json["enabled"] is True
+        assert api.post("/api/auth/two-step/prove", owner, {"code": code_of(secret)}).status_code == 204
+        assert api(*invited[:2], owner).status_code == 201
+        assert api(off[0], off[1], owner, off[2]).status_code == 204
+
+
 def test_a_log_in_with_a_code_is_a_proof_and_of_its_own_session_alone(api, people, owner, editor, again):
     secret, codes = enrol(api, owner)
     with later(16 * MINUTE):

@@ -20,7 +20,7 @@ from sqlalchemy.orm import aliased
 from .. import guess
 from ..actor import Actor
 from ..counters import RIGHTS, Counter
-from ..database import execute
+from ..database import execute, make_sure
 from ..errors import Problem, Unauthorized
 from ..ids import is_id
 from ..users.models import User
@@ -105,10 +105,25 @@ def presume(request: Request) -> Actor:
     """The bearer of a request's token as they were when last seen; idyll/guess.py sees to it that it's true."""
     claims = read(bearer(request))
     said = guess.last_said(claims["sid"])
-    if said is None or "transaction" in g:
+    if "transaction" in g:
         return authenticate(request)
-    g.guess = guess.Guess(said, _WHO, _SAID_NOW, {"sid": claims["sid"], "sub": claims["sub"]})
+    if said is None:
+        return look_up(request)
+    g.guess = _guess(said, claims["sid"], claims["sub"])
+    guess.stand_by(g.guess)
     return _actor(claims, said, request.remote_addr, g.get("request_id"))
+
+
+def look_up(request: Request) -> Actor:
+    """As `authenticate`; the request's transactions see to it that it's still so."""
+    actor = authenticate(request)
+    said = guess.last_said(str(actor.session_id))
+    guess.stand_by(_guess(said, str(actor.session_id), str(actor.id)))
+    return actor
+
+
+def _guess(said: str | None, session_id: str, user_id: str) -> guess.Guess:
+    return guess.Guess(said or "", _WHO, _SAID_NOW, {"sid": session_id, "sub": user_id})
 
 
 def presume_again(actor: Actor) -> Actor | None:
@@ -116,7 +131,7 @@ def presume_again(actor: Actor) -> Actor | None:
     said = guess.last_said(str(actor.session_id))
     if said is None:
         return None
-    g.guess = guess.Guess(said, _WHO, _SAID_NOW, {"sid": str(actor.session_id), "sub": str(actor.id)})
+    g.guess = _guess(said, str(actor.session_id), str(actor.id))
     return _now(actor, said)
 
 
@@ -133,9 +148,8 @@ def confirmed(work: Callable[[], T]) -> T:
 
 def _check() -> None:
     """Asks now, unless an answer brought along what their row says."""
-    known = g.pop("guess", None)
-    if known is not None and execute(known.ask, known.parameters).scalar() != known.said:
-        raise guess.Misjudged
+    if "guess" in g:
+        make_sure()
 
 
 def identify(token: str, *, address: str | None, request_id: str | None) -> Actor:

@@ -112,6 +112,8 @@ def confirm(code: str, *, by: Actor) -> str:
 def switch_off(user_id: str | None, *, by: Actor) -> None:
     """Also a beginning that was never confirmed."""
     user = _lock(user_id)
+    if user.two_step_at is not None:
+        ask_again(by=by)  # or a password would be the way round the code that is asked for
     forget(user.id)
     if user.two_step_at is None:
         return
@@ -165,7 +167,10 @@ def prove_again(code: str, *, by: Actor) -> None:
 
 
 def ask_again(*, by: Actor) -> None:
-    """Before money and roles: raises `Forbidden` for a session that showed no code in `TWO_STEP_AGAIN_MINUTES`."""
+    """Asked before money, roles and what leads to them.
+
+    Raises `Forbidden` for a session that showed no code in `TWO_STEP_AGAIN_MINUTES`.
+    """
     minutes = current_app.config["TWO_STEP_AGAIN_MINUTES"]
     if not minutes or by.session_id is None:  # the host's command line
         return

@@ -163,8 +163,11 @@ class Door:
         for engine in list(self.server.eio.sockets):
             self.hub.close(engine)
         self.hub.bus.say("bye")
-        with self.app.app_context():
-            instances.leave(self.hub.id)
+        try:
+            with self.app.app_context():
+                instances.leave(self.hub.id)
+        except Exception as error:  # noqa: BLE001 - who goes goes, and its heartbeat ends by itself
+            log.warning("this instance could not be signed off: %s", type(error).__name__)
 
     def _hear(self, kind: str, message: dict[str, Any]) -> None:
         if kind == "wake":

@@ -5,10 +5,11 @@ import orjson
 from ..actor import Actor
 from ..audit.service import note
 from ..auth.service import password_link
+from ..auth.two_step import ask_again
 from ..errors import Conflict, Forbidden
 from ..permissions import can_manage_user
 from ..users import service as users
-from ..users.roles import Status
+from ..users.roles import MANAGERS, Status
 
 
 def invite(user_id: str, *, by: Actor) -> str:
@@ -20,5 +21,7 @@ def invite(user_id: str, *, by: Actor) -> str:
         raise Conflict(
             "A rejected person can't log in; approve them first.", code="account_rejected", current=user.status
         )
+    if user.role in MANAGERS:
+        ask_again(by=by)  # whoever gets the link acts as a manager
     note("user.invited", "user", user.id, by=by)
     return orjson.dumps({"invite": password_link(user.id)}).decode()
