@@ -22,7 +22,7 @@ from ..permissions import approved_it, can_decide_payout, can_edit_payout, is_ma
 from ..shapes import Shape, changed, is_changed, parsed, shown, was_of
 from ..tasks.models import Approval, Task
 from ..transactions import record
-from ..users.service import check_sees_work_of, find_member
+from ..users.service import check_sees_work_of, find_member, stay
 from .models import Payment, Payout, PayoutStatus
 from .schemas import PayoutOut
 
@@ -61,7 +61,9 @@ def request(fields: dict[str, Any], *, by: Actor) -> str:
     editor_id = fields.pop("editor_id", None) or str(by.id)
     if editor_id != by.id and not is_manager(by):
         raise Forbidden(errors={"editorId": ["Only managers may ask for somebody else."]})
-    if find_member(editor_id) is None:
+    if editor_id == by.id:
+        stay(by)
+    elif find_member(editor_id) is None:
         raise Invalid(errors={"editorId": ["There is no such member."]})
     fields["currency"] = fields.get("currency") or current_app.config["DEFAULT_CURRENCY"]
     moment = now()

@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 from ..actor import Actor
 from ..audit.service import difference, note
 from ..clock import now
-from ..database import execute
+from ..database import ahead, execute
 from ..errors import Conflict, Errors, Forbidden, NotFound
 from ..fields import folded
 from ..ids import is_id
@@ -38,6 +38,7 @@ briefs = Shape(UserBrief, User)
 
 _named = or_(User.id == bindparam("id"), User.email == bindparam("key"), User.username_key == bindparam("key"))
 MEMBER = select(User.id).where(_named, User.approved(), User.there()).with_for_update(read=True)
+_STAYING = select(User.id).where(User.id == bindparam("id")).with_for_update(read=True)
 # The column as SQLite, PostgreSQL and MariaDB name it when its value is not unique.
 UNIQUE = re.compile(r"(?:failed: users\.|constraint \"uq_users_|for key 'uq_users_)(email|username_key)\b")
 TAKEN = "It is taken."
@@ -74,6 +75,11 @@ def find_member(reference: str) -> str | None:
     key = folded(reference)
     found: str | None = execute(MEMBER, {"id": key if is_id(key) else None, "key": key}).scalar_one_or_none()
     return found
+
+
+def stay(person: Actor) -> None:
+    """Nobody removes whoever acts before this transaction ends; who is gone already is found out by what follows."""
+    ahead(_STAYING, {"id": str(person.id)})
 
 
 def find_by_email(email: str | None) -> User | None:
