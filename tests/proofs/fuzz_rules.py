@@ -109,6 +109,14 @@ RULES = [
         {"token": "", "password": "four-minutes-of-film"},
     ),
     Rule(
+        r"code",
+        r"Not the code that the app shows now\.",
+        "Which code it is follows from a secret and the time.",
+        "POST",
+        "/api/auth/two-step/confirm",
+        {"code": "000000"},
+    ),
+    Rule(
         r"room",
         r"team, management, or editor:<userId>\.",
         "A room of an editor has that editor's id in its name.",
