@@ -167,7 +167,10 @@ def prove_again(code: str, *, by: Actor) -> None:
 
 
 def ask_again(*, by: Actor) -> None:
-    """Before money, roles and what leads to them: raises `Forbidden` for a session that showed no code in `TWO_STEP_AGAIN_MINUTES`."""
+    """Before money, roles and what leads to them.
+
+    Raises `Forbidden` for a session that showed no code in `TWO_STEP_AGAIN_MINUTES`.
+    """
     minutes = current_app.config["TWO_STEP_AGAIN_MINUTES"]
     if not minutes or by.session_id is None:  # the host's command line
         return
