@@ -6,6 +6,7 @@ Flask-Limiter holds the storage; its hooks stay off, because they cost more than
 import ipaddress
 import logging
 import math
+import re
 import time
 from collections import deque
 from typing import Any, NoReturn
@@ -22,6 +23,7 @@ from .shared import shared
 log = logging.getLogger(__name__)
 WINDOW = 60
 RETRY_REDIS_SECONDS = 5.0
+WITH_PORT = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::[0-9]+)?|([0-9.]+):[0-9]+")
 
 
 class LocalStorage(Storage):
@@ -106,8 +108,10 @@ def _count(key: str) -> tuple[int, float]:
 
 def network(address: str | None) -> str:
     """What counts as one address: an IPv4 address, or an IPv6 /64, which one person has whole."""
+    # Some proxies write the port along, and each connection has another one.
+    with_port = WITH_PORT.fullmatch(address or "")
     try:
-        parsed = ipaddress.ip_address(address or "")
+        parsed = ipaddress.ip_address((with_port[1] or with_port[2]) if with_port else address or "")
     except ValueError:
         return address or "unknown"
     if isinstance(parsed, ipaddress.IPv6Address):

@@ -1,5 +1,6 @@
 """The chain over the audit: sealed after the commit, each row once, and no hand goes into it unseen."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -133,6 +134,37 @@ def test_a_look_for_nothing_is_one_statement_and_writers_do_no_more_than_before(
     with asked.connected_to(lambda _, statement, **__: seen.append(statement)):
         api.post("/api/tasks", owner, {"name": "Film", "deadline": "2031-01-01"})
     assert [s for s in seen if "audit_seals" in s] == []
+
+
+@pytest.mark.only_on("postgresql")
+def test_the_end_of_a_backlog_is_sealed_without_reading_what_is_sealed_already(app, owner):
+    with app.app_context():
+        with transaction():
+            for _ in range(chain.BATCH * 3):
+                note("task.created", "task", uuid7(), by=system())
+        chain.seal()
+        db.session.execute(text("ANALYZE"))
+        time.sleep(0.01)
+        lately = datetime.now(UTC)
+        with transaction():
+            note("task.created", "task", uuid7(), by=system())
+        seen: list[tuple[str, Any]] = []
+        with asked.connected_to(lambda _, statement, parameters: seen.append((statement, parameters))):
+            assert chain.seal(lately) == 1
+        for statement, parameters in seen:
+            if statement.startswith("SELECT") and "audit_seals.audit_id IS NULL" in statement:
+                with db.engine.connect() as connection:
+                    explained = f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}"
+                    [found] = connection.exec_driver_sql(explained, parameters).scalar_one()
+                assert _read_of(found["Plan"], "audit_seals") <= 1, statement
+                seen = []
+        assert seen == []
+
+
+def _read_of(plan: dict[str, Any], table: str) -> float:
+    """How many rows of a table were handed on."""
+    mine = plan["Actual Rows"] * plan["Actual Loops"] if plan.get("Relation Name") == table else 0
+    return mine + sum(_read_of(inner, table) for inner in plan.get("Plans", []))
 
 
 CHANGES = (

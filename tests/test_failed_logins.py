@@ -136,6 +136,18 @@ def test_twenty_failures_close_an_address_whatever_the_names(api, people):
     assert log_in(api, crowd[0].email, PASSWORD, AWAY).status_code == 200
 
 
+def test_who_is_too_many_in_two_ways_is_told_the_longer_wait(api, editor):
+    for number in range(15):
+        fails(api, f"nobody{number}")
+    with later(10 * MINUTE):
+        fails(api, editor.email, 5)
+        refusal = log_in(api, editor.email, PASSWORD)
+        assert is_full(refusal)
+        assert refusal.json["retryAfter"] > 14 * MINUTE
+        others = log_in(api, "nobody-else")
+        assert is_full(others, most=5 * MINUTE)
+
+
 def test_an_address_of_ipv6_is_a_network_of_64_bits(api, editor):
     fails(api, editor.email, 3, "2001:db8:1:2::1")
     fails(api, editor.email, 2, "2001:db8:1:2:ffff:ffff:ffff:ffff")
@@ -147,6 +159,14 @@ def test_an_ipv4_address_in_the_clothes_of_ipv6_is_the_same(api, editor):
     fails(api, editor.email, 3)
     fails(api, editor.email, 2, f"::ffff:{HOME}")
     assert is_full(log_in(api, editor.email, PASSWORD))
+
+
+def test_the_port_that_some_proxies_write_along_makes_no_other_address(api, editor, other_editor):
+    fails(api, editor.email, 3, f"{HOME}:4711")
+    fails(api, editor.email, 2, f"{HOME}:4712")
+    assert is_full(log_in(api, editor.email, PASSWORD))
+    fails(api, other_editor.email, 5, "[2001:db8:1:2::1]:4711")
+    assert is_full(log_in(api, other_editor.email, PASSWORD, "2001:db8:1:2::2"))
 
 
 # -- of an account, from everywhere ----------------------------------------------------------------------------------

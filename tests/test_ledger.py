@@ -195,6 +195,15 @@ def test_the_database_takes_no_posting_that_is_against_the_rules(
         ),
         (
             (
+                "INSERT INTO ledger"
+                " (payout_id, payment_id, editor_id, taken_from, put_into, amount_minor, currency, at)"
+                " SELECT id, id, editor_id, 'approved', 'paid', 1, 'INR', requested_at FROM payouts"
+                " WHERE status = 'paid'"
+            ),
+            "2 postings pay it",
+        ),
+        (
+            (
                 "INSERT INTO payouts"
                 " (id, editor_id, project_name, amount_minor, currency, status, requested_at, version, updated_at)"
                 " SELECT '{key}', editor_id, 'x', 1, 'INR', 'pending', requested_at, 1, updated_at"

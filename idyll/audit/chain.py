@@ -30,7 +30,8 @@ LATE = timedelta(minutes=10)
 
 _ROWS, _SEALS = AuditRow.__table__, AuditSeal.__table__
 _AFTER = bindparam("after", type_=ID)
-_sealed_rows = _ROWS.outerjoin(_SEALS, _SEALS.c.audit_id == _ROWS.c.id)
+# The same bound for both: else what is sealed already is read for each batch of a long backlog.
+_sealed_rows = _ROWS.outerjoin(_SEALS, (_SEALS.c.audit_id == _ROWS.c.id) & (_SEALS.c.audit_id > _AFTER))
 _UNSEALED = (_ROWS.c.id > _AFTER, _SEALS.c.audit_id.is_(None))
 _WAITS = select(_ROWS.c.id).select_from(_sealed_rows).where(*_UNSEALED).limit(1)
 _WAITING = select(*_ROWS.c).select_from(_sealed_rows).where(*_UNSEALED).order_by(_ROWS.c.id).limit(BATCH)

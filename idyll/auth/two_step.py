@@ -167,7 +167,7 @@ def prove_again(code: str, *, by: Actor) -> None:
 
 
 def ask_again(*, by: Actor) -> None:
-    """Asked before money, roles and what leads to them.
+    """Before money, roles and what leads to them.
 
     Raises `Forbidden` for a session that showed no code in `TWO_STEP_AGAIN_MINUTES`.
     """
