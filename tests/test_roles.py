@@ -4,7 +4,7 @@ import threading
 from contextlib import contextmanager
 
 import pytest
-from conftest import PASSWORD, Api
+from conftest import DATABASE, PASSWORD, Api
 from doors import log_in, refresh, refused
 from sqlalchemy import event, select
 
@@ -154,7 +154,9 @@ def test_of_two_owners_who_turn_on_each_other_one_is_left(api, app, people, how)
     assert both == [True, True]
     done, refusal = sorted(answers, key=lambda answer: answer.status_code)
     assert done.status_code in (200, 204)
-    assert (refusal.status_code, refusal.json["code"]) == (409, "last_owner")
+    # SQLite lets nobody begin before the other one is done: who comes second then has no session any more.
+    expected = (401, "invalid_token") if DATABASE == "sqlite" else (409, "last_owner")
+    assert (refusal.status_code, refusal.json["code"]) == expected
     with app.app_context():
         owners = db.session.scalars(select(User.id).where(User.role == Role.OWNER, User.there())).all()
     assert len(owners) == 1
