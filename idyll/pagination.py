@@ -1,6 +1,7 @@
 """Keyset pages, once for all lists: stable under inserts, and as fast on the last page as on the first."""
 
 import csv
+import errno
 import hashlib
 import hmac
 import io
@@ -38,7 +39,7 @@ from .database import execute, release
 from .errors import Invalid
 from .extensions import db
 from .fields import Schema, Whole
-from .guess import once_more
+from .guess import Misjudged, once_more
 from .running import Rows
 from .shapes import ANYBODY
 
@@ -248,7 +249,11 @@ def _csv_lines(listing: Listing, names: list[str]) -> Iterator[str]:
     writer.writerow(names)
     after: list[Any] | None = None
     while True:
-        rows = listing.rows(CSV_BATCH, after)
+        try:
+            rows = listing.rows(CSV_BATCH, after)
+        except Misjudged:
+            # The answer has begun, and must not look as if it were whole; an error of the wire is no fault of ours.
+            raise ConnectionResetError(errno.ECONNRESET, "the reader may not read on") from None
         for row in rows:
             body = orjson.loads(row[0])
             writer.writerow([cell(body.get(name)) for name in names])
