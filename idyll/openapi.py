@@ -1,6 +1,7 @@
 """The OpenAPI document: made by flask-smorest from the schemas that validate, and finished here."""
 
 import re
+import threading
 from http import HTTPStatus
 from typing import Any
 
@@ -95,32 +96,40 @@ def _text(field: Text, known: dict[str, Any]) -> dict[str, Any]:
     return {"pattern": rf"^{taken}*[^\s{taken[2:]}{taken}*$"}
 
 
+_describing = threading.Lock()
+
+
 def document(app: Flask) -> dict[str, Any]:
     """The whole document, with what no decorator says: refusals, headers, names of operations, who may call."""
-    if "openapi" not in app.extensions:
-        for describe in app.extensions.pop("undescribed"):
-            describe()
-        spec = orjson.loads(orjson.dumps(app.extensions["spec"].to_dict()))
-        views = {
-            (_as_path(str(rule)), method): app.view_functions[rule.endpoint]
-            for rule in app.url_map.iter_rules()
-            for method in rule.methods or ()
-        }
-        for path, item in spec["paths"].items():
-            for parameter in item.get("parameters", []):
-                parameter["description"] = _in_words(parameter["name"])
-            for method in item.keys() - {"parameters"}:
-                view = views[path, method.upper()]
-                _finish(item[method], path, method, getattr(view, "_gate", {}), view.__name__)
-                _say_whether_it_must_be_sent(item[method].get("requestBody"), spec["components"]["schemas"])
-            _guard(item, path, spec["paths"])
-        spec["info"] |= {"description": ABOUT, "summary": "The API of Idyll Productions"}
-        spec["servers"] = [{"url": "/", "description": "Wherever this document comes from"}]
-        spec["security"] = [{"token": []}]
-        _components(spec["components"])
-        app.extensions["openapi"] = spec
+    with _describing:  # whoever asks for it at the same moment waits for it
+        if "openapi" not in app.extensions:
+            app.extensions["openapi"] = _described(app)
     found: dict[str, Any] = app.extensions["openapi"]
     return found
+
+
+def _described(app: Flask) -> dict[str, Any]:
+    for describe in app.extensions.pop("undescribed"):
+        describe()
+    spec: dict[str, Any] = orjson.loads(orjson.dumps(app.extensions["spec"].to_dict()))
+    views = {
+        (_as_path(str(rule)), method): app.view_functions[rule.endpoint]
+        for rule in app.url_map.iter_rules()
+        for method in rule.methods or ()
+    }
+    for path, item in spec["paths"].items():
+        for parameter in item.get("parameters", []):
+            parameter["description"] = _in_words(parameter["name"])
+        for method in item.keys() - {"parameters"}:
+            view = views[path, method.upper()]
+            _finish(item[method], path, method, getattr(view, "_gate", {}), view.__name__)
+            _say_whether_it_must_be_sent(item[method].get("requestBody"), spec["components"]["schemas"])
+        _guard(item, path, spec["paths"])
+    spec["info"] |= {"description": ABOUT, "summary": "The API of Idyll Productions"}
+    spec["servers"] = [{"url": "/", "description": "Wherever this document comes from"}]
+    spec["security"] = [{"token": []}]
+    _components(spec["components"])
+    return spec
 
 
 def _as_path(rule: str) -> str:
