@@ -66,6 +66,7 @@ def create_app(config: dict[str, Any]) -> Flask:
     app.config.update(config)
     app.url_map.merge_slashes = False  # its redirect would name the Host that the client sent
     logging.basicConfig(level=config["LOG_LEVEL"].upper(), format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("idyll.pool").setLevel(logging.WARNING)  # SQLAlchemy tells there of each connection it renews
     db.init_app(app)
     jwt.init_app(app)
     # The door before the headers: what a proxy says of the caller holds for sockets too.
