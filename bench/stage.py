@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -124,9 +125,11 @@ def cpu_of(pids: Sequence[int]) -> float:
     """Seconds of CPU that processes took so far, and their children that ended."""
     ticks = 0
     for pid in pids:
-        # Of the fields behind the name: utime, stime, cutime, cstime.
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        ticks += sum(map(int, fields[11:15]))
+        # One that just ended, as PostgreSQL's helpers do, counts with its parent.
+        with suppress(FileNotFoundError, ProcessLookupError):
+            # Of the fields behind the name: utime, stime, cutime, cstime.
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += sum(map(int, fields[11:15]))
     return ticks / TICKS
 
 
