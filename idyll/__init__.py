@@ -66,7 +66,9 @@ def create_app(config: dict[str, Any]) -> Flask:
     app.config.update(config)
     app.url_map.merge_slashes = False  # its redirect would name the Host that the client sent
     logging.basicConfig(level=config["LOG_LEVEL"].upper(), format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("idyll.pool").setLevel(logging.WARNING)  # SQLAlchemy tells there of each connection it renews
+    # Alembic tells of each plugin it loads, SQLAlchemy's pool of each connection it renews.
+    for chatty in ("alembic", "idyll.pool"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     db.init_app(app)
     jwt.init_app(app)
     # The door before the headers: what a proxy says of the caller holds for sockets too.

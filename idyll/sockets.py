@@ -122,8 +122,7 @@ def _answered(event: ClientEvent, sent: tuple[Any, ...]) -> Any:
         _spend(connection)
     try:
         fields = _payload(event, sent)
-        if event.writes and (presumed := tokens.presume_again(connection.actor)):
-            connection.actor = presumed
+        if event.writes and tokens.presume_again(connection.actor):
             with suppress(Misjudged):
                 return tokens.confirmed(partial(_admitted, event, connection, fields))
         _as_of_now(connection)

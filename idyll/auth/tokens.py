@@ -126,13 +126,13 @@ def _guess(said: str | None, session_id: str, user_id: str) -> guess.Guess:
     return guess.Guess(said or "", _WHO, _SAID_NOW, {"sid": session_id, "sub": user_id})
 
 
-def presume_again(actor: Actor) -> Actor | None:
-    """Somebody on a socket as they were when last seen; None where nobody remembers."""
+def presume_again(actor: Actor) -> bool:
+    """Whether somebody on a socket is still presumed to be who they were when last seen; nobody may remember."""
     said = guess.last_said(str(actor.session_id))
-    if said is None:
-        return None
+    if said is None or _now(actor, said) != actor:
+        return False
     g.guess = _guess(said, str(actor.session_id), str(actor.id))
-    return _now(actor, said)
+    return True
 
 
 def confirmed(work: Callable[[], T]) -> T:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, bindparam, exists, select, true, update
+from sqlalchemy import BigInteger, ColumnElement, Select, bindparam, exists, select, true, update
 
 from ..counters import ADVANCE, RIGHTS, Counter
 from ..database import ahead, execute
@@ -40,15 +40,15 @@ class Told(NamedTuple):
 _LOCK = select(Counter.value).where(Counter.name == SEALED).with_for_update()
 _HEADS = [select(Counter.value).where(Counter.name == name).scalar_subquery() for name in (SEALED, SWEPT, RIGHTS)]
 _heads = select(*[head.label(name) for head, name in zip(_HEADS, LogState._fields, strict=False)]).subquery()
-_IN_LINE = (
-    select(TABLE.c.id, *[TABLE.c[name] for name in Told._fields[1:]])
-    .where(TABLE.c.position.is_(None))
-    .order_by(TABLE.c.id)
-    .limit(BATCH)
-)
-_FREE = select(TABLE.c.id).where(TABLE.c.position.is_(None)).order_by(TABLE.c.id).limit(BATCH)
-_FREE = _FREE.with_for_update(skip_locked=True)
-_line, _free = _IN_LINE.subquery(), _FREE.subquery()
+
+
+def _unplaced(*columns: ColumnElement[Any]) -> Select[Any]:
+    return select(*columns).where(TABLE.c.position.is_(None)).order_by(TABLE.c.id).limit(BATCH)
+
+
+_line = _unplaced(TABLE.c.id, *[TABLE.c[name] for name in Told._fields[1:]]).subquery()
+_FREE = _unplaced(TABLE.c.id).with_for_update(skip_locked=True)
+_free = _FREE.subquery()
 _WAITING = select(_heads, _line).select_from(_heads.outerjoin(_line, true())).order_by(_line.c.id)
 # Both in one trip, where the database locks the rows of a subquery.
 _BOTH = (
@@ -63,15 +63,16 @@ _PLACE = (
 )
 
 
-def seal() -> None:
-    """Gives committed events their position, in the order in which they were written.
+def seal() -> LogState:
+    """Gives committed events their position, in the order in which they were written; gives the log as it is then.
 
     One sealer at a time: the counter's row is locked. An event written later has a higher id, because whoever changes
     a thing second waited for its row; so positions tell every thing's changes in their true order.
     """
     # Whoever comes later is not waited for: under steady writing there would be no end.
-    while seal_some()[0].waiting:
+    while (found := seal_some()[0]).waiting:
         pass
+    return found
 
 
 def seal_some() -> tuple[LogState, list[Told]]:

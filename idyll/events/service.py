@@ -37,8 +37,7 @@ def replay(since: str | None, limit: int, *, viewer: Actor) -> dict[str, Any]:
     """The answer of `GET /events` and of the socket's `sync`. Raises `Invalid` for a forged `since`."""
     found = state()
     if found.waiting:
-        seal()
-        found = state()
+        found = seal()
     last, swept = found.sealed, found.swept
     if since is None:
         return {"events": [], "lastEventId": event_id(last), "more": False}
