@@ -90,7 +90,8 @@ def test_one_statement_writes_however_many_rows_and_in_their_order(app, api, peo
             like = "%INSERT INTO notifications%json_to_recordset%"
             counted = text("SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE :like")
             prepared.add(execute(counted.bindparams(like=like)).scalar())
-    assert len(prepared) == 1 and min(prepared) > 0, prepared
+    assert len(prepared) == 1, prepared
+    assert prepared != {0}
 
 
 @pytest.mark.only_on("postgresql")
