@@ -34,6 +34,8 @@ with warnings.catch_warnings():
         return eventlet.tpool.execute(of_system, *args, **kwargs)
 
     eventlet.green.socket.getaddrinfo = look_up
+    # psycopg2 is 5 MiB that the master has no use for. The application tells it how to wait; see `post_worker_init`.
+    eventlet.patcher.already_patched["psycopg"] = True
     # First of all imports that matter: it monkey-patches on import.
     from gunicorn.workers.geventlet import EventletWorker
 

@@ -175,8 +175,9 @@ class _WebSocket(RFC6455WebSocket):  # type: ignore[misc]  # because the library
         except OSError:  # it takes no more now, or it is gone, which whoever waits for it will see
             return 0
 
-    def write_rest(self, rest: bytes) -> None:
-        self._send(rest)
+    def write(self, frames: bytes) -> None:
+        """Writes whole frames, or their end, as fast as they are read."""
+        self._send(frames)
 
     def _recv_frame(self, message: Any = None) -> Any:
         breathe()

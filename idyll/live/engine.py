@@ -1,5 +1,6 @@
 """Engine.IO sessions that an attacker finds no hold on: bounded, fair to each other, and never a traceback."""
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,11 +20,15 @@ UPGRADE_SECONDS = 10.0  # for a WebSocket to take over from the polls
 TAKEOVER_SECONDS = 1.0  # that a poll waits for one that is about to
 FLUSH_SECONDS = 5.0  # for a client to read the last of what it was sent
 TYPES = tuple("123456")  # of packets that a client may send, as text
+PROBE, PROBED, TAKE_OVER = "2probe", "3probe", "5"  # of a WebSocket that takes over from polls, in this order
+
+log = logging.getLogger(__name__)
 
 
 class EngineSocket(Socket):  # type: ignore[misc]  # because the library ships no types
     """One Engine.IO session: one WebSocket, or the long polls of one client."""
 
+    connected: bool
     last_ping: float | None  # when the ping went out that is not answered yet
 
     def __init__(self, server: Any, sid: str) -> None:
@@ -33,6 +38,7 @@ class EngineSocket(Socket):  # type: ignore[misc]  # because the library ships n
         self.handed_out = 0
         self.probed = False  # a WebSocket that wants to take over has shown that it works
         self.busy: set[str] = set()
+        self.writer: Any = None  # the greenlet that writes what waits, while something does
         self.no_ping: Callable[[], None] = _nothing
 
     # -- what goes out
@@ -57,6 +63,7 @@ class EngineSocket(Socket):  # type: ignore[misc]  # because the library ships n
         for packet in packets:
             self.unread += _size(packet)
             self.queue.put(packet)
+        self._write_on()
 
     def _written(self, packets: Sequence[Any]) -> Sequence[Any]:
         """Writes at once where nothing waits before it: a greenlet of its own for each frame costs ten times as much.
@@ -69,10 +76,35 @@ class EngineSocket(Socket):  # type: ignore[misc]  # because the library ships n
             return packets
         return (Rest(frames[sent:]),) if sent < len(frames) else ()
 
-    def poll(self) -> list[Any]:
-        # Whoever asks for more has read what they were given before.
+    def _write_on(self) -> None:
+        """Has what waits written, by a greenlet that ends when nothing does.
+
+        The library keeps one for each session, of 10 KiB, though a client is seldom slow to read.
+        """
+        if self.ws is not None and self.upgraded and self.writer is None and not self.queue.empty():
+            self.writer = self.server.start_background_task(self._write, self.ws)
+
+    def _write(self, ws: Any) -> None:
+        try:
+            while not self.queue.empty() and (packets := self.poll()):
+                ws.write(b"".join([frame_of(packet) for packet in packets]))
+        except OSError:
+            # Nobody reads any more: so will whoever waits for them.
+            ws.close()
+        finally:
+            self._read()
+            self.writer = None
+        if self.closed:
+            ws.close()
+
+    def _read(self) -> None:
+        """What was handed out last has been read."""
         self.unread -= self.handed_out
         self.handed_out = 0
+
+    def poll(self) -> list[Any]:
+        # Whoever asks for more has read what they were given before.
+        self._read()
         packets: list[Any] = super().poll()
         self.handed_out = sum(map(_size, packets))
         return packets
@@ -94,6 +126,7 @@ class EngineSocket(Socket):  # type: ignore[misc]  # because the library ships n
         self.no_ping()
         self.server.sockets.pop(self.sid, None)
         if self.ws is not None:
+            self._write_on()
             later(FLUSH_SECONDS, self.ws.abort)
 
     # -- what comes in
@@ -194,17 +227,59 @@ class EngineSocket(Socket):  # type: ignore[misc]  # because the library ships n
         return self.server._async["websocket"](lambda _: None, self.server)(environ, start_response)
 
     def _websocket_handler(self, ws: Any) -> Any:
+        """Reads a WebSocket to its end."""
         self.ws = ws
-        in_time = later(UPGRADE_SECONDS, self._give_up, ws) if self.connected else _nothing
+        ws.socket.settimeout(self.server.ping_interval + self.server.ping_timeout)
         try:
-            return super()._websocket_handler(_Sound(ws, self))
-        except OSError:
-            # It went in the middle of the upgrade.
-            return []
+            if not self.connected or self._taken_over(ws):
+                self.connected = self.upgraded = True
+                self._write_on()
+                self._listen(ws)
+                if self.writer is not None:
+                    self.writer.join()
         finally:
-            in_time()
             self.ws = None
             self.upgrading = self.probed = False
+        return []
+
+    def _taken_over(self, ws: Any) -> bool:
+        """Whether a WebSocket has shown that it works and took over from the polls."""
+        self.upgrading = True
+        in_time = later(UPGRADE_SECONDS, self._give_up, ws)
+        try:
+            if self._next(ws) == PROBE:
+                self.probed = True
+                ws.send(PROBED)
+                self.queue.put(Packet(NOOP))  # ends a poll
+                self.upgraded = self._next(ws) == TAKE_OVER
+        except OSError:  # it went in the middle
+            return False
+        finally:
+            in_time()
+            self.upgrading = False
+        return self.upgraded
+
+    def _listen(self, ws: Any) -> None:
+        try:
+            while (text := self._next(ws)) is not None:
+                self.receive(Packet(encoded_packet=text))
+        except EngineIOError:
+            pass
+        except Exception:
+            log.exception("a packet could not be handled")
+        self.close(abort=True, reason=self.server.reason.TRANSPORT_CLOSE)
+
+    def _next(self, ws: Any) -> str | None:
+        """The next whole packet; None at the end."""
+        while (received := ws.wait()) is not None and not self.closed:
+            # Binary messages have no meaning here.
+            if (text := self.sound(received if isinstance(received, str) else b"")) is not None:
+                return text
+        if received is None:
+            # Nobody is there: whatever is still being written is in vain.
+            ws.abort()
+            self.ws = None
+        return None
 
     def _give_up(self, ws: Any) -> None:
         if not self.upgraded:
@@ -223,10 +298,7 @@ class Rest(Packet):  # type: ignore[misc]  # because the library ships no types
 
     def __init__(self, frame: bytes) -> None:
         super().__init__(MESSAGE, "")
-        self.frame = frame
-
-    def encode(self, b64: bool = False) -> bytes:  # noqa: ARG002 - never asked for by a WebSocket
-        return self.frame
+        self.frame = frame  # as `frame_of` keeps it
 
 
 def frame_of(packet: Any) -> bytes:
@@ -256,32 +328,3 @@ def _size(packet: Any) -> int:
 def asks_for_websocket(environ: dict[str, Any]) -> bool:
     wishes = [wish.strip() for wish in environ.get("HTTP_CONNECTION", "").lower().split(",")]
     return "upgrade" in wishes and environ.get("HTTP_UPGRADE", "").lower() == "websocket"
-
-
-class _Sound:
-    """A WebSocket that hands only whole Engine.IO packets on: what the library can't parse would end its greenlet."""
-
-    def __init__(self, ws: Any, owner: EngineSocket) -> None:
-        self.ws = ws
-        self.socket = ws.socket
-        self.owner = owner
-        self.close = ws.close
-
-    def send(self, text: str | bytes) -> None:
-        if self.owner.upgrading:
-            self.owner.probed = True
-        if isinstance(text, bytes):
-            self.ws.write_rest(text)
-        else:
-            self.ws.send(text)
-
-    def wait(self) -> str | None:
-        while (received := self.ws.wait()) is not None and not self.owner.closed:
-            # Binary messages have no meaning here.
-            if (text := self.owner.sound(received if isinstance(received, str) else b"")) is not None:
-                return text
-        if received is None:
-            # Nobody is there: whatever is still being written is in vain.
-            self.ws.abort()
-            self.owner.ws = None
-        return None
