@@ -8,10 +8,11 @@ from typing import Any
 
 import engineio.socket
 from engineio.exceptions import ContentTooLongError, EngineIOError, SocketIsClosedError
-from engineio.packet import MESSAGE, NOOP, PING, Packet
+from engineio.packet import NOOP, PING, Packet
 from engineio.socket import Socket
 
 from ..concurrency import breathe, later
+from .packets import Rest, frame_of, size_of
 
 # What a client may leave unread; with more it has to come back and `sync`.
 MAX_QUEUE = 5000  # packets
@@ -61,7 +62,7 @@ class EngineSocket(Socket):  # type: ignore[misc]  # because the library ships n
         if self.ws is not None and self.upgraded and self.queue.empty():
             packets = self._written(packets)
         for packet in packets:
-            self.unread += _size(packet)
+            self.unread += size_of(packet)
             self.queue.put(packet)
         self._write_on()
 
@@ -88,17 +89,14 @@ class EngineSocket(Socket):  # type: ignore[misc]  # because the library ships n
         try:
             while not self.queue.empty() and (packets := self.poll()):
                 ws.write(b"".join([frame_of(packet) for packet in packets]))
-        except OSError:
-            # Nobody reads any more: so will whoever waits for them.
+        except OSError:  # nobody reads any more
             ws.close()
-        finally:
-            self._read()
-            self.writer = None
+        self._read()
+        self.writer = None
         if self.closed:
             ws.close()
 
     def _read(self) -> None:
-        """What was handed out last has been read."""
         self.unread -= self.handed_out
         self.handed_out = 0
 
@@ -106,7 +104,7 @@ class EngineSocket(Socket):  # type: ignore[misc]  # because the library ships n
         # Whoever asks for more has read what they were given before.
         self._read()
         packets: list[Any] = super().poll()
-        self.handed_out = sum(map(_size, packets))
+        self.handed_out = sum(map(size_of, packets))
         return packets
 
     def schedule_ping(self) -> None:
@@ -293,36 +291,8 @@ def install(engine: Any, on_malformed: Callable[[str], bool]) -> None:
     engineio.socket.Socket = EngineSocket
 
 
-class Rest(Packet):  # type: ignore[misc]  # because the library ships no types
-    """The end of frames whose beginning was written: bytes, as they are."""
-
-    def __init__(self, frame: bytes) -> None:
-        super().__init__(MESSAGE, "")
-        self.frame = frame  # as `frame_of` keeps it
-
-
-def frame_of(packet: Any) -> bytes:
-    """The WebSocket's frame of a packet (RFC 6455, 5.2), made once however many are sent it."""
-    known: bytes | None = packet.__dict__.get("frame")
-    if known is None:
-        payload = packet.encode().encode()
-        size = len(payload)
-        if size < 126:  # noqa: PLR2004 - of the RFC, as those below
-            head = bytes((0x81, size))
-        elif size < 65536:  # noqa: PLR2004 - of the RFC, as that above
-            head = b"\x81\x7e" + size.to_bytes(2)
-        else:
-            head = b"\x81\x7f" + size.to_bytes(8)
-        known = packet.__dict__["frame"] = head + payload
-    return known
-
-
 def _nothing() -> None:
     pass
-
-
-def _size(packet: Any) -> int:
-    return len(packet.data) if isinstance(packet.data, str) else 0
 
 
 def asks_for_websocket(environ: dict[str, Any]) -> bool:
