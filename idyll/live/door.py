@@ -17,11 +17,12 @@ from ..limits import network
 from ..sweeping import sweep
 from ..transactions import committed
 from . import instances
-from .engine import asks_for_websocket, install
+from .engine import FLUSH_SECONDS, install
 from .follower import TICK_SECONDS, Follower
 from .frames import MAX_BYTES, Json, Packet, quiet
 from .hub import CONNECT_SECONDS, Hub, Session
 from .sealer import Sealer
+from .wire import asks_for_websocket
 
 log = logging.getLogger(__name__)
 PATHS = ("/socket.io", "/ws/chat")
@@ -29,6 +30,12 @@ METHODS = ("GET", "POST", "OPTIONS")
 TRANSPORTS = ("polling", "websocket")
 # Sessions of an address above its cap that get in as far as the refusal, which says why.
 SLACK = 50
+# What a session's events are told of the request that opened it.
+KEPT = (
+    *("REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL"),
+    *("REMOTE_ADDR", "HTTP_HOST", "HTTP_AUTHORIZATION", "HTTP_USER_AGENT", "wsgi.url_scheme"),
+    *("flask.app", "idyll.request_id"),
+)
 HELLO_SECONDS = 5.0
 SWEEP_SECONDS = 3600.0
 StartResponse = Callable[..., Any]
@@ -125,7 +132,9 @@ class Door:
     # -- Engine.IO sessions -------------------------------------------------------------------------------------------
 
     def _opened(self, engine: str, environ: dict[str, Any]) -> None:
-        self.server._handle_eio_connect(engine, environ)
+        # The rest holds the request's buffers and its connection.
+        kept = {name: environ[name] for name in KEPT if name in environ}
+        self.server._handle_eio_connect(engine, kept)
         self.hub.sessions[engine] = Session(network(environ.get("REMOTE_ADDR")), time.monotonic())
 
     def _received(self, engine: str, data: Any) -> None:
@@ -163,6 +172,12 @@ class Door:
         for engine in list(self.server.eio.sockets):
             self.hub.close(engine)
         self.hub.bus.say("bye")
+        self._leave()
+        until = time.monotonic() + FLUSH_SECONDS
+        while self.server.eio.serving and time.monotonic() < until:
+            time.sleep(0.05)
+
+    def _leave(self) -> None:
         try:
             with self.app.app_context():
                 instances.leave(self.hub.id)

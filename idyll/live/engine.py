@@ -11,8 +11,8 @@ from engineio.exceptions import ContentTooLongError, EngineIOError, SocketIsClos
 from engineio.packet import NOOP, PING, Packet
 from engineio.socket import Socket
 
-from ..concurrency import breathe, later
-from .packets import Rest, frame_of, size_of
+from ..concurrency import breathe, later, spawn
+from .wire import Rest, asks_for_websocket, frame_of, size_of
 
 # What a client may leave unread; with more it has to come back and `sync`.
 MAX_QUEUE = 5000  # packets
@@ -225,12 +225,18 @@ class EngineSocket(Socket):  # type: ignore[misc]  # because the library ships n
         return self.server._async["websocket"](lambda _: None, self.server)(environ, start_response)
 
     def _websocket_handler(self, ws: Any) -> Any:
-        """Reads a WebSocket to its end."""
-        self.ws = ws
-        ws.socket.settimeout(self.server.ping_interval + self.server.ping_timeout)
+        """The request that opened it ends here; it is served by a greenlet of its own."""
+        self.ws = ws.detached()
+        self.ws.socket.settimeout(self.server.ping_interval + self.server.ping_timeout)
+        upgrades, self.connected = self.connected, True
+        spawn(self._serve, self.ws, upgrades)
+        return []
+
+    def _serve(self, ws: Any, upgrades: bool) -> None:
+        self.server.serving.add(ws)
         try:
-            if not self.connected or self._taken_over(ws):
-                self.connected = self.upgraded = True
+            if not upgrades or self._taken_over(ws):
+                self.upgraded = True
                 self._write_on()
                 self._listen(ws)
                 if self.writer is not None:
@@ -238,12 +244,13 @@ class EngineSocket(Socket):  # type: ignore[misc]  # because the library ships n
         finally:
             self.ws = None
             self.upgrading = self.probed = False
-        return []
+            ws.end()
+            self.server.serving.discard(ws)
 
     def _taken_over(self, ws: Any) -> bool:
         """Whether a WebSocket has shown that it works and took over from the polls."""
         self.upgrading = True
-        in_time = later(UPGRADE_SECONDS, self._give_up, ws)
+        in_time = later(UPGRADE_SECONDS, ws.abort)
         try:
             if self._next(ws) == PROBE:
                 self.probed = True
@@ -279,22 +286,14 @@ class EngineSocket(Socket):  # type: ignore[misc]  # because the library ships n
             self.ws = None
         return None
 
-    def _give_up(self, ws: Any) -> None:
-        if not self.upgraded:
-            ws.abort()
-
 
 def install(engine: Any, on_malformed: Callable[[str], bool]) -> None:
     """`on_malformed` counts a broken packet of a session, and says whether the session ends by it."""
     engine.on_malformed = on_malformed
+    engine.serving = set()  # WebSockets, until their last word is written
     # The library has no setting for it.
     engineio.socket.Socket = EngineSocket
 
 
 def _nothing() -> None:
     pass
-
-
-def asks_for_websocket(environ: dict[str, Any]) -> bool:
-    wishes = [wish.strip() for wish in environ.get("HTTP_CONNECTION", "").lower().split(",")]
-    return "upgrade" in wishes and environ.get("HTTP_UPGRADE", "").lower() == "websocket"

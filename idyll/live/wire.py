@@ -1,4 +1,4 @@
-"""Engine.IO's packets as they stand on a WebSocket."""
+"""Engine.IO on the wire: what asks for a WebSocket, and packets as they stand on one."""
 
 from typing import Any
 
@@ -32,3 +32,8 @@ def frame_of(packet: Any) -> bytes:
 def size_of(packet: Any) -> int:
     """In characters; what is no text counts as nothing."""
     return len(packet.data) if isinstance(packet.data, str) else 0
+
+
+def asks_for_websocket(environ: dict[str, Any]) -> bool:
+    wishes = [wish.strip() for wish in environ.get("HTTP_CONNECTION", "").lower().split(",")]
+    return "upgrade" in wishes and environ.get("HTTP_UPGRADE", "").lower() == "websocket"
