@@ -190,9 +190,10 @@ def test_who_never_reads_is_cut_off_before_it_costs_memory(target):
     assert memory_of(target.worker) < before + 40_000
 
 
-def test_who_reads_slowly_gets_everything_whole_and_in_order(target):
+def test_who_reads_slowly_gets_everything_whole_and_in_order(target, people):
     asked = [f"{n:02}" for n in range(60)]
     with target.websocket(buffer=4096) as wire:
+        wire.log_in(people.editor().token)
         # More than the kernel keeps for it, and less than it is cut off for.
         wire.raw(b"".join([frame(f"40/{name}{'x' * 60_000}") for name in asked]))
         time.sleep(1)
