@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Sequence
 from itertools import count
 from typing import Any
@@ -87,6 +88,14 @@ def make_sure() -> None:
     said = execute(known.ask, known.parameters).scalar()
     g.guess = known
     guess.confirm(said)
+
+
+def make_sure_again() -> None:
+    """At the end of a transaction: a statement that waited for a lock told the rights of before. Raises `Misjudged`."""
+    if time.monotonic() - g.held_since > guess.FRESH_SECONDS:
+        guess.once_more()
+    if "guess" in g:
+        make_sure()
 
 
 def _run(statement: Executable, parameters: Any, kept: bool, connection: PoolProxiedConnection) -> Rows:
@@ -236,19 +245,19 @@ def begin() -> None:
         except BaseException as error:
             _give_up(connection, error)
             raise
-    g.held = connection
+    g.held, g.held_since = connection, time.monotonic()
     guess.once_more()
 
 
 def commit(owed: Sequence[tuple[Executable, Any]]) -> None:
     """Runs what is owed and commits, all in one trip where the database takes it so."""
-    if owed and "guess" in g:
-        make_sure()
     if db.engine.dialect.name == "postgresql":
+        make_sure_again()
         _commit_at_once(owed, g.held)
     else:
         for statement, parameters in owed:
             execute(statement, parameters)
+        make_sure_again()  # the foreign keys of what is owed may have waited, too
         try:
             g.held.commit()
         except BaseException as error:
