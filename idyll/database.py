@@ -9,7 +9,7 @@ from typing import Any
 
 from blinker import Signal
 from flask import Flask, current_app, g
-from sqlalchemy import Engine, Executable, Select, UpdateBase, create_engine
+from sqlalchemy import Engine, Executable, Select, UpdateBase
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import PoolProxiedConnection
 
@@ -35,15 +35,6 @@ def init_app(app: Flask) -> None:
         prepare(db.engine)
         app.extensions["prepares"] = statements_last(db.engine.url)
     app.teardown_appcontext(lambda _: release())
-
-
-def engine_apart() -> Engine:
-    """A few connections beside the pool, for what may not wait until the requests let go of theirs."""
-    options = current_app.config["SQLALCHEMY_ENGINE_OPTIONS"]
-    few = {"pool_size": 2} if "pool_size" in options else {}
-    made = create_engine(db.engine.url, **options | few)
-    prepare(made)
-    return made
 
 
 def read_apart(engine: Engine) -> None:

@@ -115,7 +115,10 @@ class _Batches:
 
 def _batches(key: Any, least: Any, make: Callable[[Among], Any]) -> _Batches:
     first, end = (bindparam(name, type_=key.type) for name in ("first", "end"))
-    following = select(key).where(key >= first).order_by(key).offset(bindparam("size", type_=BigInteger())).limit(1)
+    some = select(key.label("key")).where(key >= first).order_by(key).limit(bindparam("size", type_=BigInteger()))
+    keys = some.subquery().c.key
+    following = select(key).where(key > select(keys).order_by(keys.desc()).limit(1).scalar_subquery())
+    following = following.order_by(key).limit(1)
     inside = make(lambda column: and_(column >= first, column < end))
     return _Batches(key, least, inside, make(lambda column: column >= first), following)
 
