@@ -12,7 +12,7 @@ from werkzeug.wrappers import Request
 from ..concurrency import WebSocketServer, async_mode, spawn
 from ..errors import Problem, TooManyRequests, Unavailable, answer
 from ..extensions import socketio
-from ..headers import PROBES
+from ..headers import PROBES, is_allowed
 from ..limits import network
 from ..sweeping import sweep
 from ..transactions import committed
@@ -53,7 +53,7 @@ def init_app(app: Flask) -> None:
         manage_session=False,
         serializer=Packet,
         json=Json,
-        cors_allowed_origins=lambda origin, _: is_allowed(app, origin),
+        cors_allowed_origins=lambda origin, _: is_allowed(app.config["CORS_ORIGINS"], origin),
         max_http_buffer_size=MAX_BYTES,
         http_compression=False,
         logger=logger,
@@ -62,14 +62,6 @@ def init_app(app: Flask) -> None:
     door = Door(app, inner, socketio.server)
     app.wsgi_app = door  # type: ignore[method-assign]  # Flask's way
     app.extensions.update(hub=door.hub, on_worker_start=door.open, on_worker_stop=door.shut)
-
-
-def is_allowed(app: Flask, origin: str | None) -> bool:
-    """The origins of REST; without one there is no browser to be told."""
-    if origin is None:
-        return False
-    rules = app.config["CORS_ORIGINS"]
-    return any(rule == origin if isinstance(rule, str) else rule.match(origin) for rule in rules)
 
 
 class Door:
