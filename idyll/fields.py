@@ -6,6 +6,7 @@ Input is strict: a text is a JSON string, an integer a JSON integer; what a fiel
 import re
 import unicodedata
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from enum import StrEnum
 from functools import cache
 from typing import Any, ClassVar
@@ -21,6 +22,7 @@ from .ids import is_id
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 CONTROL_BUT_LINES = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+MANY = 10**12
 # Two of the names are no places: "the server's own" and "not set up yet".
 ZONES = available_timezones() - {"localtime", "Factory"}
 
@@ -248,13 +250,16 @@ class Until(Since):
 
 
 class Whole(ma.fields.Integer):
-    """A JSON integer in a range (marshmallow's own takes 1.9, " 7 " and full-width digits)."""
+    """A JSON integer in a range (marshmallow's own takes 1.9, " 7 " and full-width digits); 60.0 is one, too."""
 
     def __init__(self, least: int, most: int, **kwargs: Any) -> None:
         super().__init__(strict=True, validate=validate.Range(least, most), **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,12}", value) and self.metadata.get("in_query"):
+            value = int(value)
+        # Within bounds before it is made an integer: 1e999999 would have a million digits.
+        if isinstance(value, float | Decimal) and -MANY <= value <= MANY and value == int(value):
             value = int(value)
         if isinstance(value, bool) or not isinstance(value, int):
             raise ValidationError("Not a whole number.")

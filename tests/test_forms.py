@@ -101,6 +101,21 @@ def test_zeros_and_exponents_say_nothing_new(api, editor, text, amount):
     assert api.post("/api/payouts", editor, data=body, content_type="application/json").json["amount"] == amount
 
 
+def lasting(api, owner, text):
+    body = f'{{"title": "R", "date": "2031-01-01", "time": "10:00", "durationMinutes": {text}}}'
+    return api.post("/api/meetings", owner, data=body, content_type="application/json")
+
+
+@pytest.mark.parametrize("text", ["90.0", "9e1", "90.0000000000000000000000000000000000"])
+def test_a_whole_number_may_be_written_as_a_fraction(api, owner, text):
+    assert lasting(api, owner, text).json["durationMinutes"] == 90
+
+
+@pytest.mark.parametrize("text", ["90.5", "90.0000000000000000000000000000000001", "1e-9", "1E+999999999", "-9e1"])
+def test_a_duration_is_whole_by_its_digits(api, owner, text):
+    assert list(lasting(api, owner, text).json["errors"]) == ["durationMinutes"]
+
+
 @pytest.mark.parametrize("zone", ["localtime", "Factory", "Asia/Nowhere"])
 def test_a_time_zone_is_a_place(api, owner, zone):
     meeting = {"title": "R", "date": "2031-01-01", "time": "10:00", "timezone": zone}

@@ -1,48 +1,53 @@
 """What schemathesis is told beyond the document: who is signed in, which ids exist, and which refusals have a rule."""
 
+import atexit
 import json
 import os
-import re
 import time
-from functools import cache, lru_cache
+from collections import Counter
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
-from zlib import crc32
 
 import schemathesis
-from conftest import settings
 from schemathesis import AuthContext, Case, CheckContext, HookContext, Response
 
-from idyll import create_app
-from idyll.auth.service import Caller, open_session
 from idyll.errors import Unauthorized
-from idyll.shapes import parsed
-from idyll.transactions import transaction
 
+from .fuzz_fitting import Fitting
+from .fuzz_keys import Keys
 from .fuzz_rules import rule_of
 
 WORLD = json.loads(Path(os.environ["FUZZ_WORLD"]).read_text())
-# They end the session that they are called with, and the second one all others too.
+KEYS = Keys(WORLD["database"], WORLD["secrets"])
+WHO = WORLD["ids"]["user_id"][0]  # a stranger has an account too, and is not signed in
+ENDING_ONE = "DELETE /api/auth/sessions/{session_id}"
+FITTING = Fitting(WORLD["ids"], WHO, KEYS)
+# They end the session that they are called with, and some of them all others too.
 ENDING = (
     "POST /api/auth/logout",
     "POST /api/auth/logout/everywhere",
-    "DELETE /api/auth/sessions/{session_id}",
+    ENDING_ONE,
     "POST /api/auth/refresh",
+    "POST /api/auth/password/reset",
 )
 REMOVING = "DELETE /api/users/{user_id}"
 RENEWED = 300  # seconds
 CODES = {"stale": 412, "idempotency_key_reused": 422}
+GUESSED = ("invalid_credentials", "two_step_required", "current_password_wrong", "two_step_code_wrong")
+ANSWERS: Counter[tuple[str, int]] = Counter()
 
 
-@cache
-def _app() -> Any:
-    return create_app(settings(DATABASE_URL=WORLD["database"], **WORLD["secrets"]))
+@atexit.register
+def _tell() -> None:
+    """For test_fuzz.py, which asks whether all that this identity may do was done."""
+    answers = [[*answer, times] for answer, times in sorted(ANSWERS.items())]
+    Path(os.environ["FUZZ_WORLD"]).with_name("answers.json").write_text(json.dumps(answers))
 
 
 def _token() -> str:
-    with _app().app_context(), transaction():
-        return parsed(open_session(WORLD["user_id"], Caller("192.0.2.1", "schemathesis", None)))["accessToken"]
+    return KEYS.session(WHO)["accessToken"]
 
 
 @lru_cache(maxsize=1)
@@ -75,31 +80,37 @@ else:
 
 @schemathesis.hook
 def before_call(ctx: HookContext, case: Case, kwargs: dict[str, Any]) -> None:
-    """Half of the ids that nothing has become those of something; the examples of headers become fresh ones."""
-    for name, value in (case.path_parameters or {}).items():
-        there = WORLD["ids"].get(name)
-        if (
-            there
-            and re.fullmatch(r"[0-9a-f-]{36}", str(value))
-            and value[:3] != there[0][:3]
-            and crc32(value.encode()) % 2
-        ):
-            case.path_parameters[name] = there[crc32(value.encode()) // 2 % len(there)]
+    """Ids and keys that nobody could draw become good ones; the examples of headers become fresh ones."""
+    FITTING.path(case.path_parameters or {})
     if case.headers and case.headers.get("Idempotency-Key") == WORLD["example_key"]:
         case.headers["Idempotency-Key"] = str(uuid4())
     if case.headers and case.headers.get("If-Match") == WORLD["example_tag"]:
         del case.headers["If-Match"]
-
+    if case.meta is not None and case.meta.generation.mode.is_positive:
+        FITTING.valid(case)
+        if case.operation.label == ENDING_ONE and WORLD["user_id"]:
+            case.path_parameters["session_id"] = KEYS.session(WHO)["id"]
     if case.operation.label == REMOVING and case.path_parameters["user_id"].lower() == WORLD["user_id"]:
         # Everybody may remove themselves; what this identity sends afterwards would be a stranger's.
-        case.path_parameters["user_id"] = WORLD["ids"]["user_id"][1]
+        case.path_parameters["user_id"] = twin = KEYS.twin(WHO)
+        if "Authorization" in (case.headers or {}):
+            case.headers["Authorization"] = f"Bearer {KEYS.session(twin)['accessToken']}"
 
 
 @schemathesis.hook
 def after_call(ctx: HookContext, case: Case, response: Response) -> None:
-    """Who ended their own sessions logs in anew."""
-    if case.operation.label in ENDING and response.status_code < 300:
+    """Who ended their own sessions logs in anew; whoever failed may go on."""
+    label, status = case.operation.label, response.status_code
+    # Of another method than the operation's, which is tried too, success says nothing.
+    ANSWERS[f"{response.request.method} {case.operation.path}", status] += 1
+    if status < 300 and label in ENDING:
         _usual.cache_clear()
+    if status == 200 and (b'"nextCursor":"' in response.content or b'"lastEventId"' in response.content):
+        FITTING.remember(label, response)
+    if status == 201 and label == "POST /api/auth/two-step":
+        KEYS.app_secret = response.json()["secret"]
+    if status in (401, 403) and response.json()["code"] in GUESSED:
+        KEYS.forget_failures()
 
 
 @schemathesis.check
