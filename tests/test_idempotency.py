@@ -18,6 +18,7 @@ from idyll.extensions import db
 from idyll.idempotency import StoredAnswer
 from idyll.tasks import service as tasks_service
 from idyll.tasks.models import Task
+from idyll.transactions import committed
 from idyll.users.models import User
 
 pytestmark = pytest.mark.database
@@ -305,6 +306,17 @@ def test_an_answer_that_can_not_be_stored_has_no_effect(api, owner, monkeypatch)
         assert api.post("/api/tasks", owner, TASK, headers=key()).status_code == 500
         assert tasks(api, owner) == 0
     assert api.post("/api/tasks", owner, TASK, headers=key()).status_code == 201
+
+
+def test_a_fault_after_the_commit_leaves_the_answer_to_be_repeated(api, owner):
+    def breaks(*_):
+        raise RuntimeError
+
+    with committed.connected_to(breaks):
+        assert api.post("/api/tasks", owner, TASK, headers=key()).status_code == 500
+    again = api.post("/api/tasks", owner, TASK, headers=key())
+    assert (again.status_code, again.headers["Idempotency-Replayed"]) == (201, "true")
+    assert tasks(api, owner) == 1
 
 
 def stored_count(app: Flask) -> int:
