@@ -2,6 +2,7 @@
 
 import pytest
 from conftest import PASSWORD, Api, Someone
+from doors import later
 
 pytestmark = pytest.mark.database
 
@@ -35,6 +36,18 @@ def test_approving_an_account_that_somebody_made_is_audited_as_that(
     [row] = vouched(api, owner, registered["id"])
     assert row["actor"] == {"id": moderator.id, "displayName": moderator.name}
     assert row["changes"] == {"email": [None, None], "accountCreatedAt": [None, registered["createdAt"]]}
+
+
+def test_a_change_of_the_account_makes_it_no_younger(api: Api, owner: Someone, registered: dict[str, str]) -> None:
+    with later(60):
+        renamed = api.put(f"/api/users/{registered['id']}", owner, {"displayName": "Nila N"}).json
+        assert renamed["updatedAt"] > registered["createdAt"]
+        filed = api.post("/api/applications", json={"fullName": "Nila", "email": "nila@example.com"}).json["id"]
+        shown = api.get(f"/api/applications/{filed}", owner).json
+        assert (shown["accountExists"], shown["accountCreatedAt"]) == (True, registered["createdAt"])
+        assert api.put(f"/api/applications/{filed}/approve", owner).status_code == 200
+    [row] = vouched(api, owner, registered["id"])
+    assert row["changes"]["accountCreatedAt"] == [None, registered["createdAt"]]
 
 
 def test_so_is_approving_the_account_itself(api: Api, owner: Someone, registered: dict[str, str]) -> None:

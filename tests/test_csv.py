@@ -31,7 +31,7 @@ ATTACKS = [
 
 def lines(api: Api, path: str, by: Someone, **query: Any) -> list[dict[str, str]]:
     answer = api.get(path, by, query_string=query, **AS_CSV)
-    assert (answer.status_code, answer.mimetype) == (200, "text/csv")
+    assert (answer.status_code, answer.content_type) == (200, "text/csv; charset=utf-8")
     return list(csv.DictReader(io.StringIO(answer.get_data(as_text=True))))
 
 
@@ -101,5 +101,8 @@ def test_it_has_every_row_of_the_filter_and_is_the_managers(api: Api, owner: Som
     requested(api, owner)
     assert [row["amount"] for row in lines(api, "/api/payouts", owner, editorId=editor.id, limit=1)] == list("4321")
     assert CSV_BATCH > 4
+    for path in ("/api/payouts", "/api/audit"):
+        [first, *_] = api.get(path, owner).json["data"]
+        assert lines(api, path, owner)[0].keys() == first.keys()  # an amount is nothing without its currency
     for path in ("/api/payouts", "/api/tasks", "/api/audit"):
         assert api.get(path, editor, **AS_CSV).status_code == 403

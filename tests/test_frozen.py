@@ -234,3 +234,10 @@ def test_every_statement_that_could_meet_a_frozen_row_is_guarded(
     assert len(named["payouts"]) >= 10
     assert [s for s in named["payouts"] if guard not in s.partition("WHERE")[2]] == []
     assert {table: found for table, found in named.items() if table != "payouts" and found} == {}
+
+
+@pytest.mark.only_on("postgresql")
+@pytest.mark.parametrize("table", FROZEN)
+def test_each_table_keeps_itself_from_truncate(app: Flask, rows: dict[str, list[Any]], table: str) -> None:
+    # Whatever refers to it would refuse, too, as long as that keeps its own trigger.
+    check(app, rows, f"TRUNCATE {table} CASCADE", f"{table} is frozen")

@@ -12,10 +12,13 @@ from sqlalchemy import func, select, update
 
 from idyll import idempotency
 from idyll.clock import now
+from idyll.database import execute
+from idyll.errors import Unauthorized, Unavailable
 from idyll.extensions import db
 from idyll.idempotency import StoredAnswer
 from idyll.tasks import service as tasks_service
 from idyll.tasks.models import Task
+from idyll.transactions import committed
 from idyll.users.models import User
 
 pytestmark = pytest.mark.database
@@ -129,22 +132,27 @@ def test_401_429_and_5xx_are_not_stored(api, app, owner, monkeypatch):
         api.post("/api/chat/messages", owner, MESSAGE)
     assert api.post("/api/chat/messages", owner, MESSAGE, headers=key()).status_code == 429
 
-    def breaks(*_, **__):
-        raise RuntimeError
+    for fault, status in ((RuntimeError, 500), (Unavailable, 503), (Unauthorized, 401)):
 
-    with monkeypatch.context() as meanwhile:
-        meanwhile.setattr(tasks_service, "tell", breaks)
-        assert api.post("/api/tasks", owner, TASK, headers=key()).status_code == 500
-        assert stored(app) == []
+        def breaks(*_, fault=fault, **__):
+            raise fault
+
+        with monkeypatch.context() as meanwhile:
+            meanwhile.setattr(tasks_service, "tell", breaks)
+            assert api.post("/api/tasks", owner, TASK, headers=key()).status_code == status
+            assert stored(app) == []
     assert api.post("/api/tasks", owner, TASK, headers=key()).status_code == 201
 
 
-def test_of_a_body_only_an_hmac_is_kept(api, app, owner):
+def test_of_a_body_only_an_hmac_is_kept(api, app, owner, monkeypatch):
     body = {"email": "new@example.com", "displayName": "Neha", "password": "a-secret-worth-keeping"}
     api.post("/api/users", owner, body, headers=key())
     [row] = stored(app)
     assert re.fullmatch(r"[0-9a-f]{64}", row.fingerprint)
     assert "a-secret-worth-keeping" not in f"{vars(row)}"
+    # Nobody makes it of the body alone.
+    monkeypatch.setitem(app.config, "SECRET_KEY", "another-key-of-this-server-than-before")
+    assert api.post("/api/users", owner, body, headers=key()).json["code"] == "idempotency_key_reused"
 
 
 def test_secrets_are_given_once_and_never_stored(api, app, owner, editor):
@@ -276,6 +284,39 @@ def test_a_slow_run_that_was_taken_over_leaves_no_effect(api, app, owner, editor
         assert slow.result(10).status_code == 409
     with app.app_context():
         assert db.session.execute(select(func.count()).select_from(Task)).scalar() == 0
+
+
+def test_a_run_that_was_taken_over_before_it_stored_its_answer_leaves_no_effect(api, owner, monkeypatch):
+    def overtaken(*args, store=idempotency._store):
+        execute(update(idempotency.TABLE).values(started_at=now() - timedelta(seconds=1)))
+        store(*args)
+
+    monkeypatch.setattr(idempotency, "_store", overtaken)
+    answer = api.post("/api/tasks", owner, TASK, headers=key())
+    assert (answer.status_code, answer.json["code"]) == (409, "idempotency_in_progress")
+    assert tasks(api, owner) == 0
+
+
+def test_an_answer_that_can_not_be_stored_has_no_effect(api, owner, monkeypatch):
+    def breaks(*_):
+        raise RuntimeError
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(idempotency, "_store", breaks)
+        assert api.post("/api/tasks", owner, TASK, headers=key()).status_code == 500
+        assert tasks(api, owner) == 0
+    assert api.post("/api/tasks", owner, TASK, headers=key()).status_code == 201
+
+
+def test_a_fault_after_the_commit_leaves_the_answer_to_be_repeated(api, owner):
+    def breaks(*_):
+        raise RuntimeError
+
+    with committed.connected_to(breaks):
+        assert api.post("/api/tasks", owner, TASK, headers=key()).status_code == 500
+    again = api.post("/api/tasks", owner, TASK, headers=key())
+    assert (again.status_code, again.headers["Idempotency-Replayed"]) == (201, "true")
+    assert tasks(api, owner) == 1
 
 
 def stored_count(app: Flask) -> int:

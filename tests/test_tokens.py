@@ -173,11 +173,29 @@ def test_a_used_token_after_the_grace_ends_the_session_with_all_its_tokens(api, 
     assert api.get("/api/auth/me", elsewhere).status_code == 200
 
 
+def test_a_used_token_that_ends_its_session_stands_in_the_audit(api, owner, editor):
+    assert refresh(api, editor.refresh_token).status_code == 200
+    with later(11):
+        assert refused(refresh(api, editor.refresh_token))
+        row = api.get("/api/audit?objectType=session", owner).json["data"][0]
+    assert (row["action"], row["changes"]) == ("session.ended", {"reason": [None, "token_reuse"]})
+    assert row["actor"]["id"] == editor.id
+
+
+def test_repeats_do_not_lengthen_the_grace(api, editor):
+    assert refresh(api, editor.refresh_token).status_code == 200
+    with later(6):
+        assert refresh(api, editor.refresh_token).status_code == 200
+    with later(12):
+        assert refused(refresh(api, editor.refresh_token))
+
+
 def test_with_no_grace_the_second_use_ends_the_session(api, app, editor):
     app.config["REFRESH_REUSE_GRACE"] = 0
     try:
-        assert refresh(api, editor.refresh_token).status_code == 200
-        assert refused(refresh(api, editor.refresh_token))
+        with later(0):  # in the very same moment
+            assert refresh(api, editor.refresh_token).status_code == 200
+            assert refused(refresh(api, editor.refresh_token))
         assert refused(api.get("/api/auth/me", editor))
     finally:
         app.config["REFRESH_REUSE_GRACE"] = 10
