@@ -62,7 +62,7 @@ def said_of(_: Any, field: ma.fields.Field[Any], **kwargs: Any) -> dict[str, Any
         said = {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_AMOUNT_MINOR // 100}
         said["description"] = "With two decimals at most"
     if isinstance(field, Id):
-        said["format"] = "uuid"
+        said |= {"anyOf": [{"format": "uuid"}, {"maxLength": 0}]} if _clears(field) else {"format": "uuid"}
     if isinstance(field, Since):
         kwargs["ret"].pop("format", None)
         said["anyOf"] = [{"format": "date-time"}, {"format": "date"}]
