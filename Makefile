@@ -83,7 +83,7 @@ migrations-check: setup ## Migrations up, down and up again, with data, on all t
 	TEST_DATABASE=postgresql $(PYTEST) tests/test_migrations.py
 	TEST_DATABASE=mariadb $(PYTEST) tests/test_migrations.py
 
-bench: setup ## Beside a peer: PEER_DIR=… [QUICK=1] [ONLY=me,tasks] [ROUNDS=3] [SECONDS=10] [PRODUCT=another checkout]
+bench: setup ## Beside a peer: PEER_DIR=… [QUICK=1] [ONLY=me,tasks] [ROUNDS=3] [SECONDS=6] [PRODUCT=another checkout]
 	@bin/packages wrk
 	@$(BENCH) compare $(if $(PEER_DIR),--peer $(PEER_DIR)) $(BENCH_FLAGS)
 

@@ -34,6 +34,8 @@ with warnings.catch_warnings():
         return eventlet.tpool.execute(of_system, *args, **kwargs)
 
     eventlet.green.socket.getaddrinfo = look_up
+    # psycopg2 is 5 MiB that the master has no use for. The application tells it how to wait; see `post_worker_init`.
+    eventlet.patcher.already_patched["psycopg"] = True
     # First of all imports that matter: it monkey-patches on import.
     from gunicorn.workers.geventlet import EventletWorker
 
@@ -52,7 +54,7 @@ BODY_SECONDS = 30  # to send a whole body
 READ_SECONDS = 30  # to take some of an answer
 DRAIN_BYTES = 4 * 1024 * 1024  # read and thrown away so that a refused client sees its answer
 DRAIN_SECONDS = 2
-GOODBYE_SECONDS = 3
+GOODBYE_SECONDS = 6  # for the last words of the application, and its clients to read them
 
 # --- what may not pass ----------------------------------------------------------------------
 
@@ -413,7 +415,7 @@ def pre_request(worker, req):
 bind = f"0.0.0.0:{os.environ.get('PORT') or 8000}"
 worker_class = Worker
 workers = 1
-# Requests and sockets together: the application caps its sockets below, and refuses what is no number.
+# A poll of each socket beside other requests: the application caps its sockets, and refuses what is no number.
 sockets = os.environ.get("SOCKETS_TOTAL", "").strip()
 worker_connections = (int(sockets) if sockets.isdecimal() else 800) + 200
 timeout = 60  # a worker that is silent for so long is replaced; it reports every second

@@ -42,7 +42,7 @@ class Asked:
 class Growth:
     def __init__(self, options: Namespace, folder: Path) -> None:
         self.sizes: tuple[int, ...] = (1_000, 10_000) if options.plan.quick else (10_000, 100_000, 1_000_000)
-        self.seconds = 1 if options.plan.quick else 5
+        self.seconds = 1 if options.plan.quick else 3
         cores = Cores.choose()
         self.database = Database(**LOGGED)
         self.server = product(options.product, self.database, name="idyll_growth", core=cores.server)
@@ -66,10 +66,11 @@ class Growth:
             data.settle(self.cursor)
             filled = size
             asked = self._asked(size, said["lastEventId"])
-            for one in asked:
-                sample = self._measure(one)
-                self.times.setdefault(one.title, []).append(sample["p50"])
-                print(f"    {one.title:44} {sample['p50']:8.2f} ms", flush=True)
+            # What else the machine does makes a request dearer, never cheaper: the better of two rounds counts.
+            rounds = [[self._measure(one)["p50"] for one in asked] for _ in range(2)]
+            for one, *found in zip(asked, *rounds, strict=True):
+                self.times.setdefault(one.title, []).append(min(found))
+                print(f"    {one.title:44} {min(found):8.2f} ms", flush=True)
         self._explain(asked)
         return {
             "sizes": self.sizes,
@@ -97,10 +98,15 @@ class Growth:
             Asked("filter: overdue", "/api/tasks?overdue=true"),
             Asked("filter: somebody's pending", f"/api/tasks?assignedTo={other}&status=pending"),
             Asked("filter: deadlines of two days", "/api/tasks?deadlineFrom=2026-01-01&deadlineTo=2026-01-02"),
+            Asked(
+                "filter and sort: the same by deadline",
+                "/api/tasks?deadlineFrom=2026-01-01&deadlineTo=2026-01-02&sort=deadline",
+            ),
             Asked("sort: by deadline", "/api/tasks?sort=deadline"),
             Asked("sort: by priority", "/api/tasks?sort=priority"),
             Asked("search: a rare word", "/api/tasks?q=dro", plotted=True),
             Asked("search: a word of every task", "/api/tasks?q=wedd", plotted=True),
+            Asked("search: both words", "/api/tasks?q=wedd%20dro"),
             Asked("search: a number", f"/api/tasks?q=c{size - 7}"),
             Asked("search: a word that is nowhere", "/api/tasks?q=zebra"),
             Asked(f"sync: {BEHIND} events behind", f"/api/events?since={since}", plotted=True),

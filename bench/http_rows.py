@@ -29,7 +29,7 @@ class Failed(Exception):
 class Plan:
     """How long and how often."""
 
-    seconds: int = 10
+    seconds: int = 6
     warm_up: int = 8
     rounds: int = 3
     quick: bool = False

@@ -13,7 +13,7 @@ from .data import connect
 LOGGED = {"logging_collector": "on", "log_destination": "jsonlog", "log_directory": "said", "log_filename": "said.log"}
 # Of a connection that has it, every statement is written down.
 SPEAKING = "?options=-c%20log_statement%3Dall"
-READS = re.compile(r"\s*(SELECT|WITH|EXECUTE)\b", re.IGNORECASE)
+READS = re.compile(r"\s*(PREPARE \w+ ?(\(.*?\))? AS )?(SELECT|WITH)\b", re.IGNORECASE | re.DOTALL)
 
 
 class Plans:
@@ -38,17 +38,25 @@ class Plans:
         with connect(self.url).cursor() as cursor:
             for line in lines:
                 statement = line["message"].partition(": ")[2]
-                if line["message"].startswith("statement: ") and READS.match(statement):
+                if line["message"].startswith("statement: "):
                     found += _explained(cursor, statement, line.get("detail", ""))
         return list(dict.fromkeys(how for table, how in found if table in tables))
 
 
 def _explained(cursor: Any, statement: str, detail: str) -> Iterator[tuple[str, str]]:
-    # Of a prepared statement the text alone says nothing.
-    if detail.startswith("prepare: "):
-        cursor.execute(f"DEALLOCATE ALL; {detail.removeprefix('prepare: ')}")
-    cursor.execute(f"EXPLAIN (FORMAT JSON) {statement}")
-    yield from _nodes(cursor.fetchone()[0][0]["Plan"])
+    prepare, _, execute = statement.rpartition("; EXECUTE ")
+    if prepare:
+        statement = f"EXECUTE {execute}"
+    else:
+        # Of a prepared statement the text alone says nothing.
+        prepare = detail.removeprefix("prepare: ")
+    if not READS.match(prepare or statement):
+        return
+    # With its values in sight, and as PostgreSQL plans it once and for all values when it was asked often.
+    for mode in ("auto", "force_generic_plan") if prepare else ("auto",):
+        cursor.execute(f"SET plan_cache_mode = {mode}; DEALLOCATE ALL; {prepare}")
+        cursor.execute(f"EXPLAIN (FORMAT JSON) {statement}")
+        yield from _nodes(cursor.fetchone()[0][0]["Plan"])
 
 
 def _nodes(node: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -166,6 +166,15 @@ class _WebSocket(RFC6455WebSocket):  # type: ignore[misc]  # because the library
         stretched = (turned * (size // 4 + 1))[:size]
         return (int.from_bytes(data, "little") ^ int.from_bytes(stretched, "little")).to_bytes(size, "little")
 
+    def detached(self) -> "_WebSocket":
+        """The same on a handle of its own, so that the request which brought it can end.
+
+        What waits deep in a request holds its whole stack, its environ and its parser: half of an idle socket's memory.
+        """
+        self.websocket_closed = True  # this one says no goodbye
+        wire = self.socket.dup()
+        return type(self)(wire, {}, self.version, max_frame_length=self.max_frame_length)
+
     def write_now(self, frame: bytes) -> int:
         """Writes as much of a frame as can be written without waiting for anybody; gives how many bytes."""
         if self._sendlock.locked():
@@ -175,8 +184,9 @@ class _WebSocket(RFC6455WebSocket):  # type: ignore[misc]  # because the library
         except OSError:  # it takes no more now, or it is gone, which whoever waits for it will see
             return 0
 
-    def write_rest(self, rest: bytes) -> None:
-        self._send(rest)
+    def write(self, frames: bytes) -> None:
+        """Writes whole frames, or their end, as fast as they are read."""
+        self._send(frames)
 
     def _recv_frame(self, message: Any = None) -> Any:
         breathe()
@@ -194,6 +204,11 @@ class _WebSocket(RFC6455WebSocket):  # type: ignore[misc]  # because the library
         """Ends it without a word, and wakes whoever reads or writes."""
         with suppress(OSError):
             self.socket.shutdown(SHUT_RDWR)
+
+    def end(self) -> None:
+        """Says goodbye, unless it did, and gives the handle back. Nobody may read or write any more."""
+        self.close()
+        self.socket.close()
 
     def wait(self) -> str | bytes | None:
         """The next message; None at the end, however it came."""

@@ -5,11 +5,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from flask import current_app
 from psycopg2 import STRING
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE, new_type, register_type
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.pool import ConnectionPoolEntry, PoolResetState
+
+from .extensions import db
 
 IDLE_SECONDS = 1.0
 UUID_OID = 2950
@@ -75,6 +78,15 @@ def prepare(engine: Engine) -> None:
     if name != "sqlite":
         event.listen(engine, "checkin", _remember)
         event.listen(engine, "checkout", partial(_ping, engine))
+
+
+def engine_apart() -> Engine:
+    """A few connections beside the pool, for what may not wait until the requests let go of theirs."""
+    options = current_app.config["SQLALCHEMY_ENGINE_OPTIONS"]
+    few = {"pool_size": 2} if "pool_size" in options else {}
+    made = create_engine(db.engine.url, **options | few)
+    prepare(made)
+    return made
 
 
 def kind(engine: Engine) -> str:

@@ -2,13 +2,14 @@
 
 import logging
 import threading
+import time
 from collections.abc import Sequence
 from itertools import count
 from typing import Any
 
 from blinker import Signal
 from flask import Flask, current_app, g
-from sqlalchemy import Engine, Executable, Select, UpdateBase, create_engine
+from sqlalchemy import Engine, Executable, Select, UpdateBase
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import PoolProxiedConnection
 
@@ -34,15 +35,6 @@ def init_app(app: Flask) -> None:
         prepare(db.engine)
         app.extensions["prepares"] = statements_last(db.engine.url)
     app.teardown_appcontext(lambda _: release())
-
-
-def engine_apart() -> Engine:
-    """A few connections beside the pool, for what may not wait until the requests let go of theirs."""
-    options = current_app.config["SQLALCHEMY_ENGINE_OPTIONS"]
-    few = {"pool_size": 2} if "pool_size" in options else {}
-    made = create_engine(db.engine.url, **options | few)
-    prepare(made)
-    return made
 
 
 def read_apart(engine: Engine) -> None:
@@ -87,6 +79,14 @@ def make_sure() -> None:
     said = execute(known.ask, known.parameters).scalar()
     g.guess = known
     guess.confirm(said)
+
+
+def make_sure_again() -> None:
+    """At the end of a transaction: a statement that waited for a lock told the rights of before. Raises `Misjudged`."""
+    if time.monotonic() - g.held_since > guess.FRESH_SECONDS:
+        guess.once_more()
+    if "guess" in g:
+        make_sure()
 
 
 def _run(statement: Executable, parameters: Any, kept: bool, connection: PoolProxiedConnection) -> Rows:
@@ -236,19 +236,19 @@ def begin() -> None:
         except BaseException as error:
             _give_up(connection, error)
             raise
-    g.held = connection
+    g.held, g.held_since = connection, time.monotonic()
     guess.once_more()
 
 
 def commit(owed: Sequence[tuple[Executable, Any]]) -> None:
     """Runs what is owed and commits, all in one trip where the database takes it so."""
-    if owed and "guess" in g:
-        make_sure()
     if db.engine.dialect.name == "postgresql":
+        make_sure_again()
         _commit_at_once(owed, g.held)
     else:
         for statement, parameters in owed:
             execute(statement, parameters)
+        make_sure_again()  # the foreign keys of what is owed may have waited, too
         try:
             g.held.commit()
         except BaseException as error:

@@ -7,6 +7,8 @@ request begins anew with the rights of now. So rights are still read from the da
 
 A request may wait in its middle: for a body that comes slowly, for a place to hash, for who reads a long answer. What
 was so before that is a guess again, and the next transaction of the request, or the next batch of it, confirms it anew.
+A transaction may wait as well, for a row that somebody else changes: one that took longer than `FRESH_SECONDS` confirms
+it a second time, at its end.
 """
 
 from dataclasses import dataclass
@@ -16,6 +18,8 @@ from flask import g
 from sqlalchemy import Select
 
 MAX_KEPT = 20_000
+# A loss of rights is to be felt everywhere within a second.
+FRESH_SECONDS = 0.5
 
 
 class Misjudged(Exception):

@@ -122,10 +122,14 @@ def _answered(event: ClientEvent, sent: tuple[Any, ...]) -> Any:
         _spend(connection)
     try:
         fields = _payload(event, sent)
-        if event.writes and tokens.presume_again(connection.actor):
-            with suppress(Misjudged):
-                return tokens.confirmed(partial(_admitted, event, connection, fields))
-        _as_of_now(connection)
+        # Rights that are not remembered, or have changed, are read and then presumed.
+        for _ in range(2 if event.writes else 0):
+            if tokens.presume_again(connection.actor):
+                with suppress(Misjudged):
+                    return tokens.confirmed(partial(_admitted, event, connection, fields))
+            _as_of_now(connection)
+        if not event.writes:
+            _as_of_now(connection)
         return _admitted(event, connection, fields)
     except Problem:
         if event.free:

@@ -16,7 +16,7 @@ from blinker import Signal
 from flask import g
 from sqlalchemy import Executable, Insert, insert
 
-from . import database
+from . import database, guess
 from .clock import now
 from .counters import ADVANCE, RIGHTS
 from .database import sqlite_writer
@@ -72,6 +72,12 @@ def transaction() -> Iterator[None]:
 def rights_changed() -> None:
     """Says that somebody may do more or less from this commit on: every process looks again before its next event."""
     g.transaction.rights = True
+
+
+def last_look() -> None:
+    """Before somebody takes rights from themselves, which is no reason to doubt them at the end."""
+    database.make_sure_again()
+    guess.settle()
 
 
 def owe(statement: Executable, row: dict[str, Any]) -> None:

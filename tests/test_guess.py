@@ -2,14 +2,17 @@
 
 import io
 import json
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import jwt
 import pytest
-from conftest import PASSWORD
+from authenticator import begin, code_of
+from conftest import PASSWORD, Api
 from sqlalchemy import select, text
 
-from idyll import guess, idempotency
+from idyll import gate, guess, idempotency
 from idyll.audit.models import AuditRow
 from idyll.auth import passwords
 from idyll.auth.models import TwoStepSecret
@@ -252,3 +255,121 @@ def test_rights_that_are_lost_between_a_key_and_its_effect(app, api, moderator, 
     monkeypatch.undo()
     # Nothing of the run that was broken off is left: the key is free at once.
     assert api.post("/api/tasks", moderator, task, headers={"Idempotency-Key": "k"}).status_code == 201
+
+
+# -- rights that are lost while a change waits for a lock ------------------------------------------------------------
+
+WAITED = guess.FRESH_SECONDS + 0.2
+# What is asked for, the row that somebody else holds meanwhile, and what the moderator is told who is none any more.
+HELD_UP = {
+    "a task": ("PUT", "/api/tasks/{tasks}", {"name": "Reel"}, "tasks", 404),
+    "a deletion": ("DELETE", "/api/tasks/{tasks}", None, "tasks", 403),
+    "a decision on money": ("PUT", "/api/payouts/{payouts}", {"status": "approved"}, "payouts", 404),
+    "a decision on somebody": ("PUT", "/api/applications/{applications}/approve", None, "applications", 403),
+    "a profile": ("PUT", "/api/users/{users}", {"displayName": "Asha"}, "users", 403),
+    "a meeting": ("PUT", "/api/meetings/{meetings}", {"title": "Daily"}, "meetings", 403),
+    "work for somebody": ("POST", "/api/tasks", DEEDS["a task"][1] | {"assignedTo": "{users}"}, "users", 403),
+}
+LOCKS = {"postgresql": "FOR NO KEY UPDATE", "mariadb": "FOR UPDATE"}  # as a change takes them
+
+
+@pytest.fixture
+def ids(api, owner, editor, moderator):
+    applicant = {"fullName": "Asha", "email": "asha@example.com"}
+    return {
+        "users": editor.id,
+        "tasks": api.post("/api/tasks", owner, DEEDS["a task"][1]).json["id"],
+        "payouts": api.post("/api/payouts", owner, {**DEEDS["a payout"][1], "editorId": editor.id}).json["id"],
+        "meetings": api.post("/api/meetings", moderator, DEEDS["a meeting"][1]).json["id"],
+        "applications": api.post("/api/applications", json=applicant).json["id"],
+    }
+
+
+def while_held(app, locking: str, values: dict[str, str], ask: Callable[[], object], loss: Callable[[], object]):
+    """What `ask` is answered where somebody held a row while the asker lost their rights."""
+    with app.app_context(), db.engine.connect() as holder, ThreadPoolExecutor(1) as pool:
+        holder.execute(text(locking), values)
+        asked_for = pool.submit(ask)
+        time.sleep(WAITED)
+        loss()
+        holder.rollback()
+        return asked_for.result()
+
+
+@pytest.mark.only_on("postgresql", "mariadb")
+@pytest.mark.parametrize("loss", [DEMOTED, LOGGED_OUT], ids=["demoted", "logged out"])
+@pytest.mark.parametrize("held_up", HELD_UP.values(), ids=HELD_UP)
+def test_who_waits_for_a_row_acts_by_the_rights_of_the_end(app, api, moderator, ids, held_up, loss):
+    method, path, body, table, refused = held_up
+    dialect = "postgresql" if app.config["SQLALCHEMY_DATABASE_URI"].startswith("postgresql") else "mariadb"
+    sent = body and json.loads(json.dumps(body).replace("{users}", ids["users"]))
+    api.get("/api/auth/me", moderator)
+    before = {name: rows(app, name) for name in ("audit", "events", "notifications", "tasks", "ledger")}
+    answer = while_held(
+        app,
+        f"SELECT id FROM {table} WHERE id = :id {LOCKS[dialect]}",
+        {"id": ids[table]},
+        lambda: Api(app)(method, path.format(**ids), moderator, sent),
+        lambda: change(app, loss, id=moderator.id),
+    )
+    assert answer.status_code == (401 if loss == LOGGED_OUT else refused)
+    assert {name: rows(app, name) for name in before} == before
+
+
+@pytest.mark.only_on("mariadb")  # others have sequences, and foreign keys that wait for nobody who changes a row
+@pytest.mark.parametrize("what", ["a number", "whom they tell"])
+def test_who_waits_for_more_than_a_row_acts_by_the_rights_of_the_end(app, api, moderator, editor, what):
+    held, key, path, body, table = {
+        "a number": ("counters WHERE name", "task_number", "/api/tasks", DEEDS["a task"][1], "tasks"),
+        "whom they tell": (
+            "users WHERE id",
+            editor.id,
+            "/api/notifications",
+            {"title": "Hi", "message": "You", "to": editor.id},
+            "notifications",
+        ),
+    }[what]
+    api.get("/api/auth/me", moderator)
+    answer = while_held(
+        app,
+        f"SELECT 1 FROM {held} = :key FOR UPDATE",
+        {"key": key},
+        lambda: Api(app).post(path, moderator, body),
+        lambda: change(app, DEMOTED, id=moderator.id),
+    )
+    assert (answer.status_code, rows(app, table)) == (403, 0)
+
+
+@pytest.fixture
+def _all_are_late(monkeypatch):
+    """Every transaction confirms at its end; nobody is misjudged again and again."""
+    monkeypatch.setattr(guess, "FRESH_SECONDS", -1)
+    left = [gate.look_up]
+
+    def once(request):
+        return left.pop()(request)
+
+    monkeypatch.setattr(gate, "look_up", once)
+
+
+@pytest.mark.usefixtures("_all_are_late")
+@pytest.mark.parametrize("path", ["/api/auth/logout", "/api/auth/logout/everywhere"])
+def test_who_goes_out_is_not_doubted_for_it(api, editor, path):
+    assert api.post(path, editor).status_code == 204
+    assert api.post(path, editor).status_code == 401
+
+
+@pytest.mark.usefixtures("_all_are_late")
+def test_who_ends_this_session_or_goes_for_good_is_not_doubted_for_it(api, people):
+    goer, leaver = people.editor(), people.editor()
+    [session] = api.get("/api/auth/sessions", goer).json["data"]
+    assert api.delete(f"/api/auth/sessions/{session['id']}", goer).status_code == 204
+    assert api.delete(f"/api/users/{leaver.id}", leaver, {"currentPassword": PASSWORD}).status_code == 204
+    assert api.get("/api/auth/me", leaver).status_code == 401
+
+
+@pytest.mark.usefixtures("_all_are_late")
+def test_who_switches_two_step_log_in_is_not_doubted_for_it(api, editor):
+    confirmed = {"code": code_of(begin(api, editor))}
+    assert api.post("/api/auth/two-step/confirm", editor, confirmed).status_code == 200
+    assert api.delete("/api/auth/two-step", editor, {"currentPassword": PASSWORD}).status_code == 204

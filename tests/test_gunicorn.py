@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from frames import WebSocket
 from servers import RunningApp, start_app
 
 HOST = b"Host: api.example.com\r\n"
@@ -279,6 +280,14 @@ def test_there_is_one_worker_whatever_the_host_asks_for(running: RunningApp) -> 
     assert "WEB_CONCURRENCY=2" in log
     assert "--preload" in log
     assert log.count("Booting worker") == 1
+
+
+def test_open_websockets_take_none_of_the_places_of_requests(tmp_path: Path) -> None:
+    app = start_app({"DATABASE_URL": f"sqlite:///{tmp_path}/places.db", "GUNICORN_CMD_ARGS": "--worker-connections 2"})
+    with WebSocket(app.port), WebSocket(app.port) as another, WebSocket(app.port):
+        assert read(probe(app, get(b"Connection: close\r\n", target=b"/healthz")))[0] == 200
+        assert another.log_in("a wrong token").startswith("44")
+    app.stop()
 
 
 def test_an_access_line_holds_neither_a_query_nor_a_token(running: RunningApp) -> None:

@@ -6,6 +6,7 @@ import threading
 import time
 import zlib
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -187,6 +188,17 @@ def test_who_never_reads_is_cut_off_before_it_costs_memory(target):
             with pytest.raises(OSError, match=r"reset|pipe"):
                 wire.raw(asked * 2000)
     assert memory_of(target.worker) < before + 40_000
+
+
+def test_who_reads_slowly_gets_everything_whole_and_in_order(target, people):
+    asked = [f"{n:02}" for n in range(60)]
+    with target.websocket(buffer=4096) as wire:
+        wire.log_in(people.editor().token)
+        # More than the kernel keeps for it, and less than it is cut off for.
+        wire.raw(b"".join([frame(f"40/{name}{'x' * 60_000}") for name in asked]))
+        time.sleep(1)
+        answers = islice((text for text in wire.texts() if text.startswith("44/")), len(asked))
+        assert [(text[3:5], len(text) > 60_000) for text in answers] == [(name, True) for name in asked]
 
 
 def test_who_is_slow_to_send_or_to_read_and_never_logs_in_is_gone_soon(target):

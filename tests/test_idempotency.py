@@ -85,7 +85,8 @@ def test_keys_differ_in_case_and_in_spaces(api, owner):
 
 def test_the_same_key_with_another_route_or_body_is_refused(api, owner):
     api.post("/api/tasks", owner, TASK, headers=key())
-    for path, body in [("/api/tasks", TASK | {"name": "Other"}), ("/api/chat/messages", MESSAGE)]:
+    others = [("/api/tasks", TASK | {"name": "Other"}), ("/api/chat/messages", MESSAGE), ("/api/meetings", TASK)]
+    for path, body in others:
         answer = api.post(path, owner, body, headers=key())
         assert (answer.status_code, answer.json["code"]) == (422, "idempotency_key_reused")
     assert api.post("/api/tasks", owner, TASK, headers=key()).headers["Idempotency-Replayed"] == "true"

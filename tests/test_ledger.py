@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from test_payouts import at, move, requested, url
 from test_stats import NO_PAYOUTS, summary
 
+from idyll.database import asked
 from idyll.extensions import db
 from idyll.ids import uuid7
 from idyll.ledger import service as books
@@ -171,6 +172,7 @@ def test_the_database_takes_no_posting_that_is_against_the_rules(
     assert sql(POSTING.format(**PLAIN)) == 1
 
 
+@pytest.mark.parametrize("batch", [1, books.BATCH])
 @pytest.mark.parametrize(
     ("statement", "word"),
     [
@@ -214,8 +216,17 @@ def test_the_database_takes_no_posting_that_is_against_the_rules(
     ],
 )
 def test_a_hand_that_went_round_the_application_is_found(
-    api: Api, app: Flask, sql: Sql, owner: Someone, editor: Someone, statement: str, word: str
+    api: Api,
+    app: Flask,
+    sql: Sql,
+    owner: Someone,
+    editor: Someone,
+    monkeypatch: pytest.MonkeyPatch,
+    statement: str,
+    word: str,
+    batch: int,
 ) -> None:
+    monkeypatch.setattr(books, "BATCH", batch)
     for status in ("approved", "paid"):
         at(api, owner, editor, status)
     sound = app.test_cli_runner().invoke(args=["ledger", "verify"])
@@ -228,3 +239,43 @@ def test_a_hand_that_went_round_the_application_is_found(
     assert found.exit_code == 1
     assert word in found.output
     assert "ok" not in found.output
+
+
+def test_large_books_are_compared_in_batches_each_of_them_once(
+    api: Api, app: Flask, sql: Sql, owner: Someone, editor: Someone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(5):
+        at(api, owner, editor, "approved")
+    sql("UPDATE payouts SET amount_minor = amount_minor + 1")
+    with app.app_context():
+        at_once, sums = list(books.faults()), books.all_balances()
+        for batch in (1, 2, 3, 5):
+            monkeypatch.setattr(books, "BATCH", batch)
+            asked_for: list[str] = []
+            with asked.connected_to(lambda _, statement, into=asked_for, **__: into.append(statement)):
+                assert (list(books.faults()), books.all_balances()) == (at_once, sums)
+            compared = [statement for statement in asked_for if "UNION ALL" in statement]
+            assert len(compared) == 2 * -(-5 // batch)
+        monkeypatch.setattr(books, "SHOWN", 3)
+        assert len(list(books.faults())) == 3
+
+
+@pytest.mark.only_on("postgresql")
+def test_comparing_large_books_is_not_cut_off(
+    api: Api, app: Flask, owner: Someone, editor: Someone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at(api, owner, editor, "paid")
+    limits: list[Any] = []
+    slowly = books.execute
+
+    def looking(statement: Any, parameters: Any = None) -> Any:
+        found = slowly(statement, parameters)
+        limits.append(slowly(text("SHOW statement_timeout")).scalar())
+        return found
+
+    monkeypatch.setattr(books, "execute", looking)
+    assert faults(app) == []
+    assert set(limits) == {"0"}
+    monkeypatch.undo()
+    with app.app_context():
+        assert slowly(text("SHOW statement_timeout")).scalar() == "10s"

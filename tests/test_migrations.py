@@ -24,6 +24,8 @@ from idyll.extensions import db
 from idyll.health import MIGRATIONS
 from idyll.ledger import service as books
 
+pytestmark = pytest.mark.database
+
 ROOT = Path(__file__).parent.parent
 STEPS = ["0009", "0008", "0007", "0006", "0005", "0004", "0003", "0002", "0001"]
 TABLES = {table.name for table in db.metadata.sorted_tables}

@@ -234,6 +234,9 @@ def test_origins_are_those_of_rest(live, editor):
         "https://x--other.netlify.app",
         "https://x--idyll.netlify.app.evil.com",
         "https://evil.com/--idyll.netlify.app",
+        "HTTPS://app.example.com",
+        "https://App.example.com",
+        "https://Main--idyll.netlify.app",
         "null",
     ]
     for origin in welcome + strangers:

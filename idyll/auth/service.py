@@ -19,7 +19,7 @@ from ..notifications.service import News, managers, tell, unread_of
 from ..pagination import Listing
 from ..permissions import general
 from ..shapes import encoded_with, joined
-from ..transactions import rights_changed, transaction
+from ..transactions import last_look, rights_changed, transaction
 from ..users.models import User
 from ..users.roles import MANAGERS, Status
 from ..users.service import people
@@ -185,6 +185,8 @@ def sessions(*, viewer: Actor) -> Listing:
 
 
 def end_session(session_id: str | None, *, by: Actor) -> None:
+    if session_id == by.session_id:
+        last_look()
     mine = (Session.id == session_id, Session.user_id == by.id, Session.ended_at.is_(None))
     if not execute(update(SESSIONS).where(*mine).values(ended_at=now())).rowcount:
         raise NotFound
@@ -194,6 +196,7 @@ def end_session(session_id: str | None, *, by: Actor) -> None:
 
 def end_own_sessions(*, by: Actor) -> None:
     """Everywhere, here too."""
+    last_look()
     end_sessions(str(by.id))
     note("session.ended", "user", str(by.id), by=by)
 

@@ -132,6 +132,7 @@ def presume_again(actor: Actor) -> bool:
     if said is None or _now(actor, said) != actor:
         return False
     g.guess = _guess(said, str(actor.session_id), str(actor.id))
+    guess.stand_by(g.guess)
     return True
 
 

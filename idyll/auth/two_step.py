@@ -27,7 +27,7 @@ from ..clock import now
 from ..columns import instant_text
 from ..database import execute
 from ..errors import Conflict, Forbidden, Invalid, Unauthorized
-from ..transactions import rights_changed
+from ..transactions import last_look, rights_changed
 from ..users.models import User
 from ..users.service import people
 from .models import RecoveryCode, Session, TwoStepSecret
@@ -93,6 +93,7 @@ def confirm(code: str, *, by: Actor) -> str:
         raise _on()
     if execute(_SECRET, {"user": user.id}).first() is None:
         raise Conflict("Ask for a secret first.", code="two_step_not_begun", current="off")
+    last_look()
     moment = now()
     if not _use_step(user.id, _plain(code), moment):
         raise Invalid(errors={"code": ["Not the code that the app shows now."]})
@@ -114,6 +115,8 @@ def switch_off(user_id: str | None, *, by: Actor) -> None:
     user = _lock(user_id)
     if user.two_step_at is not None:
         ask_again(by=by)  # or a password would be the way round the code that is asked for
+    if user.id == by.id:
+        last_look()
     forget(user.id)
     if user.two_step_at is None:
         return

@@ -1,20 +1,27 @@
 """Postings of every move of money, the sums made of them, and their comparison with what they are about."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Protocol
 
-from sqlalchemy import Select, and_, func, insert, literal_column, select, union_all
+from sqlalchemy import BigInteger, Select, and_, bindparam, func, insert, literal_column, select, text, union_all
 
 from ..actor import Actor
 from ..clock import now
 from ..database import execute
+from ..extensions import db
 from ..payouts.models import Payment, Payout
-from ..transactions import owe
+from ..running import Rows
+from ..transactions import owe, transaction
 from .models import Account, Posting
 
 ROWS = insert(Posting.__table__).inline()
 SHOWN = 50  # faults of one kind
+BATCH = 100_000
+# Of this transaction alone: a pooler may lend the connection to others.
+WITHOUT_TIME_OUT = text("SET LOCAL statement_timeout = 0")
 
 
 class Claim(Protocol):
@@ -62,28 +69,86 @@ def balances(moved: Iterable[tuple[str, str, int]]) -> dict[str, dict[str, int]]
 
 
 def all_balances() -> dict[str, dict[str, int]]:
-    rows = execute(select(MOVE, Posting.currency, MOVED).group_by(MOVE, Posting.currency), {})
-    return balances(tuple(row) for row in rows)
+    return balances(tuple(row) for row in _in_batches(_SUMS))
 
 
 # -- comparing -------------------------------------------------------------------------------------------------------
 
 
 def faults() -> Iterator[str]:
-    """Where the books and the payouts, or the payouts and the payments, say different things."""
-    for payout, editor, account, currency, amount in execute(_BOOKS, {}):
+    """Where the books and the payouts, or the payouts and the payments, say different things; of each kind some."""
+    for payout, editor, account, currency, amount in islice(_in_batches(_BOOKS), SHOWN):
         words = f"{_money(amount, currency)} at {account} is in one of payouts and ledger alone"
         yield f"payout {payout} of {editor}: {words}"
-    for payout, currency, amount in execute(_PAYMENTS, {}):
+    for payout, currency, amount in islice(_in_batches(_PAYMENTS), SHOWN):
         yield f"payout {payout}: {_money(amount, currency)} is in one of paid payouts and payments alone"
-    for payout, count in execute(_TWICE, {}):
+    for payout, count in islice(_in_batches(_TWICE), SHOWN):
         yield f"payout {payout}: {count} postings pay it"
-    for currency, total in execute(_ALONE, {}):
-        yield f"{_money(total, currency)} was paid by postings that no payment belongs to"
+    alone: Counter[str] = Counter()
+    for currency, total in _in_batches(_ALONE):
+        alone[currency] += int(total)
+    for currency, amount in sorted(alone.items()):
+        yield f"{_money(amount, currency)} was paid by postings that no payment belongs to"
 
 
 def _money(amount: int, currency: str) -> str:
     return f"{int(amount) / 100:.2f} {currency}"
+
+
+# -- one batch of keys after the other: so nothing of many rows is sorted or held at once -----------------------------
+
+
+# What says of a column that it is in the batch.
+Among = Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class _Batches:
+    """A SELECT of what has its keys in a batch."""
+
+    key: Any
+    least: Any
+    inside: Any
+    last: Any  # without an upper end
+    following: Any
+
+
+def _batches(key: Any, least: Any, make: Callable[[Among], Any]) -> _Batches:
+    first, end = (bindparam(name, type_=key.type) for name in ("first", "end"))
+    some = select(key.label("key")).where(key >= first).order_by(key).limit(bindparam("size", type_=BigInteger()))
+    keys = some.subquery().c.key
+    following = select(key).where(key > select(keys).order_by(keys.desc()).limit(1).scalar_subquery())
+    following = following.order_by(key).limit(1)
+    inside = make(lambda column: and_(column >= first, column < end))
+    return _Batches(key, least, inside, make(lambda column: column >= first), following)
+
+
+def _in_batches(batches: _Batches) -> Iterator[Any]:
+    first = batches.least
+    while True:
+        end = _at_leisure(batches.following, {"first": first, "size": BATCH}).scalar()
+        if end is None:
+            yield from _at_leisure(batches.last, {"first": first})
+            return
+        yield from _at_leisure(batches.inside, {"first": first, "end": end})
+        first = end
+
+
+def _at_leisure(statement: Any, parameters: Any) -> Rows:
+    """A batch may take longer than anything that a request waits for."""
+    if db.engine.dialect.name != "postgresql":
+        return execute(statement, parameters)
+    with transaction():
+        execute(WITHOUT_TIME_OUT)
+        return execute(statement, parameters)
+
+
+def _by_payout(make: Callable[[Among], Any]) -> _Batches:
+    return _batches(Payout.id, "00000000-0000-0000-0000-000000000000", make)
+
+
+def _by_posting(make: Callable[[Among], Any]) -> _Batches:
+    return _batches(Posting.id, -(2**63), make)
 
 
 def _difference(keys: list[Any], *parts: Any) -> Select[Any]:
@@ -94,34 +159,51 @@ def _difference(keys: list[Any], *parts: Any) -> Select[Any]:
     return select(*columns, total).group_by(*columns).having(total != 0).order_by(*columns).limit(SHOWN)
 
 
-def _postings(account: Any, amount: Any) -> Select[Any]:
+def _postings(account: Any, amount: Any, among: Among) -> Select[Any]:
     columns = (Posting.payout_id, Posting.editor_id, account.label("account"), Posting.currency, amount.label("amount"))
-    return select(*columns).where(account != Account.ASKED)
+    return select(*columns).where(account != Account.ASKED, among(Posting.payout_id))
 
 
 _PAID = Posting.put_into == Account.PAID
-_BOOKS = _difference(
-    ["payout_id", "editor_id", "account", "currency"],
-    select(
-        Payout.id.label("payout_id"),
-        Payout.editor_id,
-        Payout.status.label("account"),
-        Payout.currency,
-        Payout.amount_minor.label("amount"),
-    ),
-    _postings(Posting.put_into, -Posting.amount_minor),
-    _postings(Posting.taken_from, Posting.amount_minor),
+_BOOKS = _by_payout(
+    lambda among: _difference(
+        ["payout_id", "editor_id", "account", "currency"],
+        select(
+            Payout.id.label("payout_id"),
+            Payout.editor_id,
+            Payout.status.label("account"),
+            Payout.currency,
+            Payout.amount_minor.label("amount"),
+        ).where(among(Payout.id)),
+        _postings(Posting.put_into, -Posting.amount_minor, among),
+        _postings(Posting.taken_from, Posting.amount_minor, among),
+    )
 )
-_PAYMENTS = _difference(
-    ["payout_id", "currency"],
-    select(Payment.payout_id, Payment.currency, Payment.amount_minor.label("amount")),
-    select(Payout.id, Payout.currency, -Payout.amount_minor).where(Payout.status == Account.PAID),
+_PAYMENTS = _by_payout(
+    lambda among: _difference(
+        ["payout_id", "currency"],
+        select(Payment.payout_id, Payment.currency, Payment.amount_minor.label("amount")).where(
+            among(Payment.payout_id)
+        ),
+        select(Payout.id, Payout.currency, -Payout.amount_minor).where(Payout.status == Account.PAID, among(Payout.id)),
+    )
 )
-_TWICE = (
-    select(Posting.payout_id, func.count())
-    .where(_PAID)
-    .group_by(Posting.payout_id)
-    .having(func.count() > 1)
-    .limit(SHOWN)
+_TWICE = _by_payout(
+    lambda among: (
+        select(Posting.payout_id, func.count())
+        .where(_PAID, among(Posting.payout_id))
+        .group_by(Posting.payout_id)
+        .having(func.count() > 1)
+        .limit(SHOWN)
+    )
 )
-_ALONE = select(Posting.currency, MOVED).where(and_(_PAID, Posting.payment_id.is_(None))).group_by(Posting.currency)
+_ALONE = _by_posting(
+    lambda among: (
+        select(Posting.currency, MOVED)
+        .where(_PAID, Posting.payment_id.is_(None), among(Posting.id))
+        .group_by(Posting.currency)
+    )
+)
+_SUMS = _by_posting(
+    lambda among: select(MOVE, Posting.currency, MOVED).where(among(Posting.id)).group_by(MOVE, Posting.currency)
+)

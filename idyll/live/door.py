@@ -12,16 +12,17 @@ from werkzeug.wrappers import Request
 from ..concurrency import WebSocketServer, async_mode, spawn
 from ..errors import Problem, TooManyRequests, Unavailable, answer
 from ..extensions import socketio
-from ..headers import PROBES
+from ..headers import PROBES, is_allowed
 from ..limits import network
 from ..sweeping import sweep
 from ..transactions import committed
 from . import instances
-from .engine import asks_for_websocket, install
+from .engine import FLUSH_SECONDS, install
 from .follower import TICK_SECONDS, Follower
 from .frames import MAX_BYTES, Json, Packet, quiet
 from .hub import CONNECT_SECONDS, Hub, Session
 from .sealer import Sealer
+from .wire import asks_for_websocket
 
 log = logging.getLogger(__name__)
 PATHS = ("/socket.io", "/ws/chat")
@@ -29,6 +30,12 @@ METHODS = ("GET", "POST", "OPTIONS")
 TRANSPORTS = ("polling", "websocket")
 # Sessions of an address above its cap that get in as far as the refusal, which says why.
 SLACK = 50
+# What a session's events are told of the request that opened it.
+KEPT = (
+    *("REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL"),
+    *("REMOTE_ADDR", "HTTP_HOST", "HTTP_AUTHORIZATION", "HTTP_USER_AGENT", "wsgi.url_scheme"),
+    *("flask.app", "idyll.request_id"),
+)
 HELLO_SECONDS = 5.0
 SWEEP_SECONDS = 3600.0
 StartResponse = Callable[..., Any]
@@ -46,7 +53,7 @@ def init_app(app: Flask) -> None:
         manage_session=False,
         serializer=Packet,
         json=Json,
-        cors_allowed_origins=lambda origin, _: is_allowed(app, origin),
+        cors_allowed_origins=lambda origin, _: is_allowed(app.config["CORS_ORIGINS"], origin),
         max_http_buffer_size=MAX_BYTES,
         http_compression=False,
         logger=logger,
@@ -55,14 +62,6 @@ def init_app(app: Flask) -> None:
     door = Door(app, inner, socketio.server)
     app.wsgi_app = door  # type: ignore[method-assign]  # Flask's way
     app.extensions.update(hub=door.hub, on_worker_start=door.open, on_worker_stop=door.shut)
-
-
-def is_allowed(app: Flask, origin: str | None) -> bool:
-    """The origins of REST; without one there is no browser to be told."""
-    if origin is None:
-        return False
-    rules = app.config["CORS_ORIGINS"]
-    return any(rule == origin if isinstance(rule, str) else rule.match(origin) for rule in rules)
 
 
 class Door:
@@ -125,7 +124,9 @@ class Door:
     # -- Engine.IO sessions -------------------------------------------------------------------------------------------
 
     def _opened(self, engine: str, environ: dict[str, Any]) -> None:
-        self.server._handle_eio_connect(engine, environ)
+        # The rest holds the request's buffers and its connection.
+        kept = {name: environ[name] for name in KEPT if name in environ}
+        self.server._handle_eio_connect(engine, kept)
         self.hub.sessions[engine] = Session(network(environ.get("REMOTE_ADDR")), time.monotonic())
 
     def _received(self, engine: str, data: Any) -> None:
@@ -163,6 +164,12 @@ class Door:
         for engine in list(self.server.eio.sockets):
             self.hub.close(engine)
         self.hub.bus.say("bye")
+        self._leave()
+        until = time.monotonic() + FLUSH_SECONDS
+        while self.server.eio.serving and time.monotonic() < until:
+            time.sleep(0.05)
+
+    def _leave(self) -> None:
         try:
             with self.app.app_context():
                 instances.leave(self.hub.id)

@@ -1,5 +1,6 @@
 """Engine.IO sessions that an attacker finds no hold on: bounded, fair to each other, and never a traceback."""
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -7,10 +8,11 @@ from typing import Any
 
 import engineio.socket
 from engineio.exceptions import ContentTooLongError, EngineIOError, SocketIsClosedError
-from engineio.packet import MESSAGE, NOOP, PING, Packet
+from engineio.packet import NOOP, PING, Packet
 from engineio.socket import Socket
 
-from ..concurrency import breathe, later
+from ..concurrency import breathe, later, spawn
+from .wire import Rest, asks_for_websocket, frame_of, size_of
 
 # What a client may leave unread; with more it has to come back and `sync`.
 MAX_QUEUE = 5000  # packets
@@ -19,11 +21,15 @@ UPGRADE_SECONDS = 10.0  # for a WebSocket to take over from the polls
 TAKEOVER_SECONDS = 1.0  # that a poll waits for one that is about to
 FLUSH_SECONDS = 5.0  # for a client to read the last of what it was sent
 TYPES = tuple("123456")  # of packets that a client may send, as text
+PROBE, PROBED, TAKE_OVER = "2probe", "3probe", "5"  # of a WebSocket that takes over from polls, in this order
+
+log = logging.getLogger(__name__)
 
 
 class EngineSocket(Socket):  # type: ignore[misc]  # because the library ships no types
     """One Engine.IO session: one WebSocket, or the long polls of one client."""
 
+    connected: bool
     last_ping: float | None  # when the ping went out that is not answered yet
 
     def __init__(self, server: Any, sid: str) -> None:
@@ -33,6 +39,7 @@ class EngineSocket(Socket):  # type: ignore[misc]  # because the library ships n
         self.handed_out = 0
         self.probed = False  # a WebSocket that wants to take over has shown that it works
         self.busy: set[str] = set()
+        self.writer: Any = None  # the greenlet that writes what waits, while something does
         self.no_ping: Callable[[], None] = _nothing
 
     # -- what goes out
@@ -55,8 +62,9 @@ class EngineSocket(Socket):  # type: ignore[misc]  # because the library ships n
         if self.ws is not None and self.upgraded and self.queue.empty():
             packets = self._written(packets)
         for packet in packets:
-            self.unread += _size(packet)
+            self.unread += size_of(packet)
             self.queue.put(packet)
+        self._write_on()
 
     def _written(self, packets: Sequence[Any]) -> Sequence[Any]:
         """Writes at once where nothing waits before it: a greenlet of its own for each frame costs ten times as much.
@@ -69,12 +77,34 @@ class EngineSocket(Socket):  # type: ignore[misc]  # because the library ships n
             return packets
         return (Rest(frames[sent:]),) if sent < len(frames) else ()
 
-    def poll(self) -> list[Any]:
-        # Whoever asks for more has read what they were given before.
+    def _write_on(self) -> None:
+        """Has what waits written, by a greenlet that ends when nothing does.
+
+        The library keeps one for each session, of 10 KiB, though a client is seldom slow to read.
+        """
+        if self.ws is not None and self.upgraded and self.writer is None and not self.queue.empty():
+            self.writer = self.server.start_background_task(self._write, self.ws)
+
+    def _write(self, ws: Any) -> None:
+        try:
+            while not self.queue.empty() and (packets := self.poll()):
+                ws.write(b"".join([frame_of(packet) for packet in packets]))
+        except OSError:  # nobody reads any more
+            ws.close()
+        self._read()
+        self.writer = None
+        if self.closed:
+            ws.close()
+
+    def _read(self) -> None:
         self.unread -= self.handed_out
         self.handed_out = 0
+
+    def poll(self) -> list[Any]:
+        # Whoever asks for more has read what they were given before.
+        self._read()
         packets: list[Any] = super().poll()
-        self.handed_out = sum(map(_size, packets))
+        self.handed_out = sum(map(size_of, packets))
         return packets
 
     def schedule_ping(self) -> None:
@@ -94,6 +124,7 @@ class EngineSocket(Socket):  # type: ignore[misc]  # because the library ships n
         self.no_ping()
         self.server.sockets.pop(self.sid, None)
         if self.ws is not None:
+            self._write_on()
             later(FLUSH_SECONDS, self.ws.abort)
 
     # -- what comes in
@@ -194,94 +225,75 @@ class EngineSocket(Socket):  # type: ignore[misc]  # because the library ships n
         return self.server._async["websocket"](lambda _: None, self.server)(environ, start_response)
 
     def _websocket_handler(self, ws: Any) -> Any:
-        self.ws = ws
-        in_time = later(UPGRADE_SECONDS, self._give_up, ws) if self.connected else _nothing
+        """The request that opened it ends here; it is served by a greenlet of its own."""
+        self.ws = ws.detached()
+        self.ws.socket.settimeout(self.server.ping_interval + self.server.ping_timeout)
+        upgrades, self.connected = self.connected, True
+        spawn(self._serve, self.ws, upgrades)
+        return []
+
+    def _serve(self, ws: Any, upgrades: bool) -> None:
+        self.server.serving.add(ws)
         try:
-            return super()._websocket_handler(_Sound(ws, self))
-        except OSError:
-            # It went in the middle of the upgrade.
-            return []
+            if not upgrades or self._taken_over(ws):
+                self.upgraded = True
+                self._write_on()
+                self._listen(ws)
+                if self.writer is not None:
+                    self.writer.join()
         finally:
-            in_time()
             self.ws = None
             self.upgrading = self.probed = False
+            ws.end()
+            self.server.serving.discard(ws)
 
-    def _give_up(self, ws: Any) -> None:
-        if not self.upgraded:
+    def _taken_over(self, ws: Any) -> bool:
+        """Whether a WebSocket has shown that it works and took over from the polls."""
+        self.upgrading = True
+        in_time = later(UPGRADE_SECONDS, ws.abort)
+        try:
+            if self._next(ws) == PROBE:
+                self.probed = True
+                ws.send(PROBED)
+                self.queue.put(Packet(NOOP))  # ends a poll
+                self.upgraded = self._next(ws) == TAKE_OVER
+        except OSError:  # it went in the middle
+            return False
+        finally:
+            in_time()
+            self.upgrading = False
+        return self.upgraded
+
+    def _listen(self, ws: Any) -> None:
+        try:
+            while (text := self._next(ws)) is not None:
+                self.receive(Packet(encoded_packet=text))
+        except EngineIOError:
+            pass
+        except Exception:
+            log.exception("a packet could not be handled")
+        self.close(abort=True, reason=self.server.reason.TRANSPORT_CLOSE)
+
+    def _next(self, ws: Any) -> str | None:
+        """The next whole packet; None at the end."""
+        while (received := ws.wait()) is not None and not self.closed:
+            # Binary messages have no meaning here.
+            if (text := self.sound(received if isinstance(received, str) else b"")) is not None:
+                return text
+        if received is None:
+            # Nobody is there: whatever is still being written is in vain.
             ws.abort()
+            self.ws = None
+        return None
 
 
 def install(engine: Any, on_malformed: Callable[[str], bool]) -> None:
     """`on_malformed` counts a broken packet of a session, and says whether the session ends by it."""
     engine.on_malformed = on_malformed
+    engine.serving = set()  # WebSockets, until their last word is written
     # The library has no setting for it.
     engineio.socket.Socket = EngineSocket
 
 
-class Rest(Packet):  # type: ignore[misc]  # because the library ships no types
-    """The end of frames whose beginning was written: bytes, as they are."""
-
-    def __init__(self, frame: bytes) -> None:
-        super().__init__(MESSAGE, "")
-        self.frame = frame
-
-    def encode(self, b64: bool = False) -> bytes:  # noqa: ARG002 - never asked for by a WebSocket
-        return self.frame
-
-
-def frame_of(packet: Any) -> bytes:
-    """The WebSocket's frame of a packet (RFC 6455, 5.2), made once however many are sent it."""
-    known: bytes | None = packet.__dict__.get("frame")
-    if known is None:
-        payload = packet.encode().encode()
-        size = len(payload)
-        if size < 126:  # noqa: PLR2004 - of the RFC, as those below
-            head = bytes((0x81, size))
-        elif size < 65536:  # noqa: PLR2004 - of the RFC, as that above
-            head = b"\x81\x7e" + size.to_bytes(2)
-        else:
-            head = b"\x81\x7f" + size.to_bytes(8)
-        known = packet.__dict__["frame"] = head + payload
-    return known
-
-
 def _nothing() -> None:
     pass
-
-
-def _size(packet: Any) -> int:
-    return len(packet.data) if isinstance(packet.data, str) else 0
-
-
-def asks_for_websocket(environ: dict[str, Any]) -> bool:
-    wishes = [wish.strip() for wish in environ.get("HTTP_CONNECTION", "").lower().split(",")]
-    return "upgrade" in wishes and environ.get("HTTP_UPGRADE", "").lower() == "websocket"
-
-
-class _Sound:
-    """A WebSocket that hands only whole Engine.IO packets on: what the library can't parse would end its greenlet."""
-
-    def __init__(self, ws: Any, owner: EngineSocket) -> None:
-        self.ws = ws
-        self.socket = ws.socket
-        self.owner = owner
-        self.close = ws.close
-
-    def send(self, text: str | bytes) -> None:
-        if self.owner.upgrading:
-            self.owner.probed = True
-        if isinstance(text, bytes):
-            self.ws.write_rest(text)
-        else:
-            self.ws.send(text)
-
-    def wait(self) -> str | None:
-        while (received := self.ws.wait()) is not None and not self.owner.closed:
-            # Binary messages have no meaning here.
-            if (text := self.owner.sound(received if isinstance(received, str) else b"")) is not None:
-                return text
-        if received is None:
-            # Nobody is there: whatever is still being written is in vain.
-            self.ws.abort()
-            self.owner.ws = None
-        return None

@@ -14,7 +14,8 @@ from flask import Flask
 from sqlalchemy import Engine
 
 from ..auth.tokens import rights_of
-from ..database import engine_apart, read_apart, release
+from ..connections import engine_apart
+from ..database import read_apart, release
 from ..events import sealing
 from ..events import service as events
 from ..events.sealing import LogState, Told

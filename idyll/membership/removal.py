@@ -15,7 +15,7 @@ from ..notifications.service import remove_all_of
 from ..payouts import service as payouts
 from ..permissions import can_edit_user
 from ..tasks import service as tasks
-from ..transactions import record
+from ..transactions import last_look, record
 from ..users import service as users
 from ..users.models import FORMER_MEMBER, User
 
@@ -38,6 +38,8 @@ def lock(user_id: str, *, by: Actor) -> User:
 def remove(user_id: str, *, by: Actor) -> None:
     """Raises what `lock` does."""
     user = lock(user_id, by=by)
+    if user.id == by.id:
+        last_look()
     email = user.email
     tasks.unassign_all_of(user.id, by=by)
     payouts.cancel_all_of(user.id, by=by)

@@ -44,7 +44,11 @@ def show(payout_id: str) -> str:
 @bp.accepts(PayoutEdit)
 @bp.answers(200, PayoutOut)
 def edit(changes: dict[str, Any], payout_id: str) -> str:
-    """Change a pending request (its editor), or decide on it (a manager, not on their own)"""
+    """Change a pending request (its editor), or decide on it (a manager, not on their own)
+
+    While it is pending, its editor may change the amount: send `If-Match` with a decision, and it is one on what you
+    saw (412 otherwise). From the approval on nobody can change it.
+    """
     with transaction():
         payout = service.lock(payout_id, viewer=current_user())
         unless_stale(service.show, payout_id, viewer=current_user())

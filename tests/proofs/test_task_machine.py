@@ -9,7 +9,7 @@ from conftest import Someone
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule
 
-from .machines import Machine, prove
+from .machines import PARTS, Agency, Machine, prove
 
 # Coverage would take as long again, and other tests are there for it.
 pytestmark = [pytest.mark.database, pytest.mark.no_cover]
@@ -103,7 +103,7 @@ class TaskMachine(Machine):
     def __init__(self) -> None:
         super().__init__()
         self.tasks: dict[str, Task] = {}
-        self.gone: list[str] = []
+        self.gone: dict[str, int] = {}  # and their versions
         self.numbers: set[str] = set()
         self.touched: str | None = None
 
@@ -182,7 +182,7 @@ class TaskMachine(Machine):
     def delete(self, by, which):
         task = self.one(which)
         self.expect(204, "DELETE", f"/tasks/{task.id}", self.boss(by))
-        self.gone.append(self.tasks.pop(task.id).id)
+        self.gone[task.id] = self.tasks.pop(task.id).version + 1
 
     @precondition(lambda self: self.tasks)
     @rule(which=WHICH)
@@ -212,7 +212,7 @@ class TaskMachine(Machine):
     @precondition(lambda self: self.gone)
     @rule(which=WHICH, by=BOSSES, method=st.sampled_from(["GET", "PUT", "DELETE"]))
     def bring_back(self, which, by, method):
-        key = self.gone[which % len(self.gone)]
+        key = list(self.gone)[which % len(self.gone)]
         self.expect(404, method, f"/tasks/{key}", self.boss(by), {"name": "Film"} if method == "PUT" else None)
 
     # -- what is seen --------------------------------------------------------------------------------------------------
@@ -245,12 +245,15 @@ class TaskMachine(Machine):
 
     def teardown(self):
         self.look_at_everything()
+        versions = self.gone | {task.id: task.version for task in self.tasks.values()}
+        assert self.audited(versions) == versions
 
 
 def sent_without_date(sent: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in sent.items() if name != "deadline"}
 
 
-def test_tasks_do_what_the_model_does(app, measured):
-    TaskMachine.app = app
-    prove(TaskMachine, measured)
+@pytest.mark.parametrize("part", PARTS)
+def test_tasks_do_what_the_model_does(app, part, measured):
+    TaskMachine.app, TaskMachine.agency = app, Agency(app)
+    prove(TaskMachine, part, measured)
