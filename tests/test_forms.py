@@ -4,6 +4,7 @@ from io import BytesIO
 
 import pytest
 from doors import log_in
+from jsonschema import Draft202012Validator
 
 from idyll.openapi import document
 
@@ -133,3 +134,21 @@ def test_a_task_of_a_payout_is_cleared_as_the_document_says(app, api, editor):
     for name in ("PayoutIn", "PayoutEdit"):
         forms = schemas[name]["properties"]["taskId"]["anyOf"]
         assert forms == [{"format": "uuid"}, {"maxLength": 0}]
+
+
+def test_of_every_body_the_document_says_that_an_empty_text_is_null(app):
+    described = document(app)
+    bodies = {
+        operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].rsplit("/", 1)[1]
+        for path in described["paths"].values()
+        for operation in path.values()
+        if "requestBody" in operation
+    }
+    fields = {
+        f"{body}.{name}": said
+        for body in bodies
+        for name, said in described["components"]["schemas"][body]["properties"].items()
+        if "null" in said.get("type", ())
+    }
+    assert len(fields) > 40
+    assert [name for name, said in fields.items() if not Draft202012Validator(said).is_valid("")] == []
