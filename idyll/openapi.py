@@ -27,6 +27,7 @@ from .openapi_words import (
     TITLES,
 )
 
+OF_TEXTS = ("pattern", "format", "minLength", "maxLength")
 LINK = r"^https?://[^\s/?#@]+([/?#].*)?$"
 
 
@@ -62,7 +63,7 @@ def said_of(_: Any, field: ma.fields.Field[Any], **kwargs: Any) -> dict[str, Any
         said = {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_AMOUNT_MINOR // 100}
         said["description"] = "With two decimals at most"
     if isinstance(field, Id):
-        said["format"] = "uuid"
+        said |= {"anyOf": [{"format": "uuid"}, {"maxLength": 0}]} if _clears(field) else {"format": "uuid"}
     if isinstance(field, Since):
         kwargs["ret"].pop("format", None)
         said["anyOf"] = [{"format": "date-time"}, {"format": "date"}]
@@ -72,12 +73,25 @@ def said_of(_: Any, field: ma.fields.Field[Any], **kwargs: Any) -> dict[str, Any
         kwargs["ret"].pop("format", None)
         kind = "date" if isinstance(field, ma.fields.Date) else "date-time"
         said["anyOf"] = [{"format": kind}, {"maxLength": 0}]
+    if not said and "type" in kwargs["ret"] and isinstance(field.parent, ma.Schema) and _clears(field):
+        return _or_empty(kwargs["ret"])
     return said
 
 
 def _clears(field: ma.fields.Field[Any]) -> bool:
     """Whether "" is sent for null, as forms do."""
     return field.allow_none and not type(field.parent).__name__.endswith("Out")
+
+
+def _or_empty(known: dict[str, Any]) -> dict[str, Any]:
+    """The same beside an empty text."""
+    if "enum" in known:
+        known.pop("pattern", None)
+        return {"enum": [*known["enum"], ""]}
+    if "string" not in known["type"]:
+        return {"type": [*known["type"], "string"], "maxLength": 0}
+    form = {name: known.pop(name) for name in OF_TEXTS if name in known}
+    return {"anyOf": [form, {"maxLength": 0}]} if form else {}
 
 
 def _text(field: Text, known: dict[str, Any]) -> dict[str, Any]:

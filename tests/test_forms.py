@@ -4,6 +4,9 @@ from io import BytesIO
 
 import pytest
 from doors import log_in
+from jsonschema import Draft202012Validator
+
+from idyll.openapi import document
 
 pytestmark = pytest.mark.database
 
@@ -120,3 +123,32 @@ def test_a_duration_is_whole_by_its_digits(api, owner, text):
 def test_a_time_zone_is_a_place(api, owner, zone):
     meeting = {"title": "R", "date": "2031-01-01", "time": "10:00", "timezone": zone}
     assert list(api.post("/api/meetings", owner, meeting).json["errors"]) == ["timezone"]
+
+
+def test_a_task_of_a_payout_is_cleared_as_the_document_says(app, api, editor):
+    sent = {"projectName": "Film", "amount": 5, "taskId": ""}
+    made = api.post("/api/payouts", editor, sent)
+    assert (made.status_code, made.json["taskId"]) == (201, None)
+    assert api.put(f"/api/payouts/{made.json['id']}", editor, {"taskId": ""}).json["taskId"] is None
+    schemas = document(app)["components"]["schemas"]
+    for name in ("PayoutIn", "PayoutEdit"):
+        forms = schemas[name]["properties"]["taskId"]["anyOf"]
+        assert forms == [{"format": "uuid"}, {"maxLength": 0}]
+
+
+def test_of_every_body_the_document_says_that_an_empty_text_is_null(app):
+    described = document(app)
+    bodies = {
+        operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].rsplit("/", 1)[1]
+        for path in described["paths"].values()
+        for operation in path.values()
+        if "requestBody" in operation
+    }
+    fields = {
+        f"{body}.{name}": said
+        for body in bodies
+        for name, said in described["components"]["schemas"][body]["properties"].items()
+        if "null" in said.get("type", ())
+    }
+    assert len(fields) > 40
+    assert [name for name, said in fields.items() if not Draft202012Validator(said).is_valid("")] == []

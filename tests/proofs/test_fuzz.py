@@ -25,8 +25,7 @@ from . import LONG, size
 
 pytestmark = pytest.mark.only_on("postgresql")
 IDENTITIES = ("stranger", "pending", "editor", "moderator", "owner")
-EXAMPLES = size(2, 20)  # of each operation, drawn at random
-STORIES = size(4, 300)  # of several operations, each with what the one before answered
+EXAMPLES = size(2, 20)  # of each operation in each phase that draws them at random
 PHASES = "examples,coverage,fuzzing,stateful"
 AT_LEAST = size(500, 5_000)  # cases for each identity
 # In the short form each identity has its share of the operations, so that every operation is met.
@@ -124,14 +123,11 @@ def test_what_the_document_allows_is_answered_as_it_says(identity, live, tmp_pat
             }
         )
     )
-    report, config = tmp_path / "report.json", tmp_path / "schemathesis.toml"
-    sizes = f"[phases.fuzzing.generation]\nmax-examples = {EXAMPLES}\n"
-    sizes += f"[phases.stateful.generation]\nmax-examples = {STORIES}\n"
-    config.write_text(Path(__file__).with_name("schemathesis.toml").read_text() + sizes)
+    report, config = tmp_path / "report.json", Path(__file__).with_name("schemathesis.toml")
     run = subprocess.run(
         [
             *(Path(sys.executable).with_name("st"), "--config-file", config, "run", f"{live.url}/api/openapi.json"),
-            *("--checks", "all", "--phases", PHASES),
+            *("--checks", "all", "--phases", PHASES, "--max-examples", str(EXAMPLES)),
             *share_of(identity, live.inside),
             *("--seed", SEED, "--no-color", "--report", "json", "--report-json-path", report),
         ],
