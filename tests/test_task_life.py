@@ -81,6 +81,19 @@ def test_the_editors_link_hands_in_and_asks_for_another_look(api: Api, owner: So
     assert (same["status"], same["approvalStatus"]) == ("completed", "reviewing")
 
 
+def test_the_same_link_sent_back_beside_a_status_is_no_hand_in(api: Api, owner: Someone, editor: Someone) -> None:
+    """A form sends back what it read: who only blocks the task has not handed in again."""
+    task = handed_out(api, owner, editor)
+    change(api, editor, task, editedFileLink=LINK)
+    change(api, owner, task, approvalStatus="need-changes")
+    for status in ("pending", "blocked"):
+        form = {"editedFileLink": LINK, "status": status, "blockedReason": "No footage"}
+        sent = change(api, editor, task, **form)
+        assert (sent["status"], sent["approvalStatus"]) == (status, "need-changes")
+    sent = change(api, editor, task, editedFileLink=LINK, status="completed")
+    assert (sent["status"], sent["approvalStatus"]) == ("completed", "reviewing")
+
+
 def test_a_link_taken_back_or_set_by_a_manager_hands_nothing_in(api: Api, owner: Someone, editor: Someone) -> None:
     task = handed_out(api, owner, editor, status="in-progress", approvalStatus="need-changes")
     managed = change(api, owner, task, editedFileLink=LINK)

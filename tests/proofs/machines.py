@@ -83,7 +83,7 @@ class Counted(RuleBasedStateMachine):
 
 
 class Agency:
-    """An owner, a moderator, two editors and nothing else. To put that back costs a tenth of making it anew.
+    """An owner, a moderator, two editors and nothing else, put back before each run and only now and then made anew.
 
     The audit can't be emptied by who uses the tables, so it grows until all is made anew. Nothing asks what is in it,
     only whether it grew.

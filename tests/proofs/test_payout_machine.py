@@ -202,17 +202,31 @@ class Payouts(Counted):
     @rule(by=everybody, whose=everybody, own=mostly, amount=amounts, currency=currencies, task=which)
     def ask(self, by: str, whose: str, own: bool, amount: int, currency: str, task: int) -> None:
         by = self.present(by)
-        whose = by if own else whose
         known = [*self.model.tasks, None]
-        of = known[task % len(known)]
-        fields = {"project_name": "Film", "amount_minor": amount, "currency": currency, "task_id": of}
-        fields |= {} if own else {"editor_id": self.ids[whose]}
-        expected = self.model.ask(by, whose, of)
+        self.try_to_ask(by, None if own else whose, amount, currency, known[task % len(known)])
+
+    @precondition(lambda self: self.model.tasks)
+    @rule(n=which, again=st.booleans(), amount=amounts)
+    def ask_for_a_task(self, n: int, again: bool, amount: int) -> None:
+        """By whose it is, and perhaps once more after a refusal: left to chance the three hardly ever meet."""
+        task = list(self.model.tasks)[n % len(self.model.tasks)]
+        whose = self.model.tasks[task]
+        self.try_to_ask(whose, None, amount, "INR", task)
+        waiting = [key for key, claim in self.model.claims.items() if claim.task == task and claim.status == "pending"]
+        if again and waiting:
+            self.try_to_decide("owner", waiting[0], "rejected", {"reason": "No"})
+            self.try_to_ask(whose, None, amount, "INR", task)
+
+    def try_to_ask(self, by: str, whose: str | None, amount: int, currency: str, task: str | None) -> None:
+        fields = {"project_name": "Film", "amount_minor": amount, "currency": currency, "task_id": task}
+        fields |= {"editor_id": self.ids[whose]} if whose else {}
+        whose = whose or by
+        expected = self.model.ask(by, whose, task)
         got, body = self.outcome(lambda: payouts.request(fields, by=self.actors[by]))
         assert got == expected
         if body:
             key = parsed(body)["id"]
-            self.model.claims[key] = Claimed(whose, amount, currency, of)
+            self.model.claims[key] = Claimed(whose, amount, currency, task)
             self.same(key, body)
 
     @precondition(lambda self: self.model.claims)
@@ -229,13 +243,17 @@ class Payouts(Counted):
     @precondition(lambda self: self.model.claims)
     @rule(by=managers, n=which, status=st.sampled_from(["approved", "approved", "paid", "paid", "paid", "rejected"]))
     def decide(self, by: str, n: int, status: str) -> None:
-        self.try_to_decide(by, n, status, {"paid": {"reference": "UTR"}, "rejected": {"reason": "No"}}.get(status, {}))
+        key, _ = self.claim(n)
+        self.try_to_decide(
+            by, key, status, {"paid": {"reference": "UTR"}, "rejected": {"reason": "No"}}.get(status, {})
+        )
 
     @precondition(lambda self: self.model.claims)
     @rule(by=managers, n=which)
     def approve_and_pay(self, by: str, n: int) -> None:
+        key, _ = self.claim(n)
         for status, sent in (("approved", {}), ("paid", {"reference": "UTR"})):
-            self.try_to_decide(by, n, status, sent)
+            self.try_to_decide(by, key, status, sent)
 
     @precondition(lambda self: self.model.claims)
     @rule(
@@ -245,10 +263,11 @@ class Payouts(Counted):
         sent=st.sampled_from([{}, {"reference": "UTR"}, {"reason": "No"}, {"reference": "UTR", "reason": "No"}]),
     )
     def decide_as_may_not_be(self, by: str, n: int, status: str, sent: dict[str, str]) -> None:
-        self.try_to_decide(self.present(by), n, status, sent)
+        key, _ = self.claim(n)
+        self.try_to_decide(self.present(by), key, status, sent)
 
-    def try_to_decide(self, by: str, n: int, status: str, sent: dict[str, str]) -> None:
-        key, claim = self.claim(n)
+    def try_to_decide(self, by: str, key: str, status: str, sent: dict[str, str]) -> None:
+        claim = self.model.claims[key]
         changes = {"status": status, **sent}
         got, body = self.outcome(lambda: payouts.edit(self.locked(key, by), changes, by=self.actors[by]))
         assert got == self.model.decide(by, claim, status, sent)

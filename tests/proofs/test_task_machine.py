@@ -120,6 +120,9 @@ class TaskMachine(Machine):
     def boss(self, name: str) -> Someone:
         return getattr(self, name)
 
+    def editor_of(self, task: Task) -> Someone | None:
+        return next((editor for editor in self.editors if editor.id == task.assignedTo), None)
+
     def is_as_modelled(self, found: dict[str, Any], task: Task) -> None:
         assert found["taskNumber"] == task.number
         assert {name: found[name] for name in asdict(task) if name != "number"} == {
@@ -165,12 +168,23 @@ class TaskMachine(Machine):
         self.try_to_change(self.one(which), self.sent(changes), self.boss(by), by_manager=True)
 
     @precondition(lambda self: self.tasks)
-    @rule(which=WHICH, changes=st.one_of(OF_EDITORS, CHANGES))
-    def hand_in(self, which, changes):
+    @rule(which=WHICH, changes=st.one_of(OF_EDITORS, CHANGES), as_read=st.booleans())
+    def hand_in(self, which, changes, as_read):
+        """A form may send the link back as it read it."""
         task = self.one(which)
-        by = next((editor for editor in self.editors if editor.id == task.assignedTo), None)
-        if by is not None:
-            self.try_to_change(task, self.sent(changes), by, by_manager=False)
+        if by := self.editor_of(task):
+            link = {"editedFileLink": task.editedFileLink} if as_read else {}
+            self.try_to_change(task, self.sent(changes) | link, by, by_manager=False)
+
+    @precondition(lambda self: self.tasks)
+    @rule(by=BOSSES, which=WHICH, changes=OF_EDITORS)
+    def approve_and_hand_in(self, by, which, changes):
+        """What is approved is its editor's no more; by other rules alone they hardly ever meet one."""
+        task = self.one(which)
+        approved = {"status": "completed", "approvalStatus": "approved"}
+        theirs = {} if self.editor_of(task) else {"assignedTo": self.editors[0].id}
+        self.try_to_change(task, approved | theirs, self.boss(by), by_manager=True)
+        self.try_to_change(self.tasks[task.id], changes, self.editor_of(self.tasks[task.id]), by_manager=False)
 
     @precondition(lambda self: self.tasks)
     @rule(by=BOSSES, which=WHICH, verdict=st.sampled_from(APPROVALS))
