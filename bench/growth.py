@@ -114,7 +114,7 @@ class Growth:
             Asked(
                 "write: POST /tasks",
                 "/api/tasks",
-                body='{"name":"Film $n","deadline":"2031-12-24","assignedTo":"editor5"}',
+                body='{"name":"Wedding film $n","deadline":"2031-12-24","assignedTo":"editor5"}',
                 plotted=True,
             ),
             Asked("write: POST /chat/messages", "/api/chat/messages", body='{"message":"Message $n"}'),
