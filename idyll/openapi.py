@@ -80,7 +80,7 @@ def said_of(_: Any, field: ma.fields.Field[Any], **kwargs: Any) -> dict[str, Any
 
 def _clears(field: ma.fields.Field[Any]) -> bool:
     """Whether "" is sent for null, as forms do."""
-    return field.allow_none and not type(field.parent).__name__.endswith("Out")
+    return field.allow_none and not type(field.parent).__name__.endswith(("Out", "Event"))
 
 
 def _or_empty(known: dict[str, Any]) -> dict[str, Any]:

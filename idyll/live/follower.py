@@ -89,7 +89,8 @@ class Follower:
             if self.stepping:
                 try:
                     with self._reading():
-                        self._look_at_rights(sealing.state())
+                        if not self._look_at_rights(sealing.state()):
+                            self._look_at_some()
                 except Exception as error:  # noqa: BLE001 - the watching goes on
                     log.debug("rights can't be looked at: %s", type(error).__name__)
 
@@ -105,17 +106,17 @@ class Follower:
     def step(self, *, look_at_rights: bool) -> None:
         """Everything committed until now: rights first, then events."""
         # When something waits for its place, nobody need ask. Should another process hold the log, `watch` goes on.
-        known = self.committed and not look_at_rights
-        self.committed = False
+        known, self.committed = self.committed, False
         self.sending = 0.0
         state, fresh = sealing.seal_some() if known else (sealing.state(), [])
-        # Before anything that may have to wait for another process.
-        if not self._look_at_rights(state) and look_at_rights:
-            self._look_at_some()
+        found = self._look_at_rights(state)
         self._pass_on(state, fresh)
         while state.waiting:
             state, fresh = sealing.seal_some()
             self._pass_on(state, fresh)
+        # Last, so that no event waits for it.
+        if look_at_rights and not found:
+            self._look_at_some()
 
     def _pass_on(self, state: LogState, fresh: Sequence[Told]) -> None:
         """To the other processes, and to the sockets of this one."""
