@@ -108,7 +108,6 @@ Among = Callable[[Any], Any]
 class _Batches:
     """A SELECT of what has its keys in a batch."""
 
-    key: Any
     least: Any
     inside: Any
     last: Any  # without an upper end
@@ -122,7 +121,7 @@ def _batches(key: Any, least: Any, make: Callable[[Among], Any]) -> _Batches:
     following = select(key).where(key > select(keys).order_by(keys.desc()).limit(1).scalar_subquery())
     following = following.order_by(key).limit(1)
     inside = make(lambda column: and_(column >= first, column < end))
-    return _Batches(key, least, inside, make(lambda column: column >= first), following)
+    return _Batches(least, inside, make(lambda column: column >= first), following)
 
 
 def _in_batches(batches: _Batches) -> Iterator[Any]:

@@ -229,11 +229,11 @@ class EngineSocket(Socket):  # type: ignore[misc]  # because the library ships n
         self.ws = ws.detached()
         self.ws.socket.settimeout(self.server.ping_interval + self.server.ping_timeout)
         upgrades, self.connected = self.connected, True
+        self.server.serving.add(self.ws)
         spawn(self._serve, self.ws, upgrades)
         return []
 
     def _serve(self, ws: Any, upgrades: bool) -> None:
-        self.server.serving.add(ws)
         try:
             if not upgrades or self._taken_over(ws):
                 self.upgraded = True
@@ -243,7 +243,7 @@ class EngineSocket(Socket):  # type: ignore[misc]  # because the library ships n
                     self.writer.join()
         finally:
             self.ws = None
-            self.upgrading = self.probed = False
+            self.probed = False
             ws.end()
             self.server.serving.discard(ws)
 
