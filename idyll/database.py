@@ -102,10 +102,11 @@ def _run(statement: Executable, parameters: Any, kept: bool, connection: PoolPro
 def _run_prepared(statement: Executable, parameters: Any, _: bool, connection: PoolProxiedConnection) -> Rows:
     plan, given = fixed(statement, parameters, db.engine.dialect)
     text, values = plan.run(given)
+    alone = not in_transaction() and "first" not in g
     try:
         return _answer(plan, text, values, _by_name(plan, text, connection), connection)
     except DBAPIError as error:
-        if not _is_unprepared(error, connection) or in_transaction():
+        if not _is_unprepared(error, connection) or not alone:
             raise
     return _run(statement, parameters, True, reader())
 
@@ -209,9 +210,9 @@ def release() -> None:
 
 
 def ahead(statement: Executable, parameters: Any) -> None:
-    """Runs a statement of which nobody needs to hear, just before the next one of the transaction and along with it."""
+    """Runs a statement of which nobody needs to hear, just before the next one: on PostgreSQL in one trip, as one."""
     if db.engine.dialect.name == "postgresql":
-        sent = _written_out(statement, parameters, g.held).decode()
+        sent = _written_out(statement, parameters, g.held if in_transaction() else reader()).decode()
         g.first = f"{g.get('first', '')}{sent.replace('%', '%%')}; "
     else:
         execute(statement, parameters)

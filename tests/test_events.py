@@ -4,11 +4,11 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, text, update
 
 from idyll.clock import now
 from idyll.database import asked, execute
-from idyll.events import service
+from idyll.events import sealing, service
 from idyll.events.models import Event
 from idyll.extensions import db
 from idyll.transactions import transaction
@@ -247,9 +247,9 @@ def test_a_forged_place_is_refused(api, owner):
         "e0-00000000",
         f"e-1-{place[-8:]}",
     ]
-    for text in forged:
-        answer = api.get(EVENTS, owner, query_string={"since": text})
-        assert (answer.status_code, list(answer.json["errors"])) == (422, ["since"]), text
+    for forgery in forged:
+        answer = api.get(EVENTS, owner, query_string={"since": forgery})
+        assert (answer.status_code, list(answer.json["errors"])) == (422, ["since"]), forgery
 
 
 @pytest.mark.parametrize("query", [{"limit": 0}, {"limit": 501}, {"limit": "x"}, {"room": "team"}, {"cursor": "x"}])
@@ -291,7 +291,7 @@ def test_a_reader_waits_for_nobody_who_writes_later(api, app, owner):
     later = []
 
     def write(_, statement, **__):
-        if statement.startswith("UPDATE events") and len(later) < 20:
+        if "UPDATE events SET" in statement and len(later) < 20:
             later.append(one_more.submit(make_task, type(api)(app), owner).result())
 
     make_task(api, owner)
@@ -300,6 +300,22 @@ def test_a_reader_waits_for_nobody_who_writes_later(api, app, owner):
     with ThreadPoolExecutor(1) as one_more, asked.connected_to(write, engine):
         mark(api, owner)
     assert len(later) == 1
+
+
+@pytest.mark.only_on("postgresql")
+def test_giving_places_never_reads_the_whole_log_though_it_was_empty_when_last_analysed(api, app, owner):
+    def times_read():
+        execute(text("SELECT pg_stat_force_next_flush()"))
+        return execute(text("SELECT seq_scan FROM pg_stat_user_tables WHERE relname = 'events'")).scalar()
+
+    with app.app_context():
+        execute(delete(Event))
+        execute(text("ANALYZE events"))
+    make_task(api, owner)
+    with app.app_context():
+        before = times_read()
+        assert sealing.seal().sealed == 1
+        assert times_read() == before
 
 
 # -- too old ---------------------------------------------------------------------------------------------------------

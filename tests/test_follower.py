@@ -18,7 +18,7 @@ from idyll.extensions import db
 from idyll.live.connections import Connection
 from idyll.live.follower import Follower
 
-GIVES_PLACES = "UPDATE events SET position"
+GIVES_PLACES = "UPDATE events SET position="
 ASKS_WHO_MAY_SEE = "SELECT events.position FROM events"
 
 
@@ -76,12 +76,12 @@ def heard(hub):
 
 
 @contextmanager
-def just_before(begins, deed):
-    """Something happens just before the first question that begins so."""
+def just_before(words, deed):
+    """Something happens just before the first question that has these words."""
     done = []
 
     def interrupt(_, statement, **__):
-        if " ".join(statement.replace("`", "").split()).startswith(begins) and not done:
+        if words in " ".join(statement.replace("`", "").split()) and not done:
             done.append(statement)
             deed()
 

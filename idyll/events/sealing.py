@@ -1,9 +1,22 @@
 """Giving events their place in the log, and reading what has one."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, ColumnElement, Select, bindparam, exists, select, true, update
+from sqlalchemy import (
+    CTE,
+    BigInteger,
+    ColumnElement,
+    FromClause,
+    Select,
+    bindparam,
+    case,
+    exists,
+    func,
+    select,
+    true,
+    update,
+)
 
 from ..counters import ADVANCE, RIGHTS, Counter
 from ..database import ahead, execute
@@ -37,6 +50,7 @@ class Told(NamedTuple):
     audience: str
 
 
+_COUNTERS = Counter.__table__
 _LOCK = select(Counter.value).where(Counter.name == SEALED).with_for_update()
 _HEADS = [select(Counter.value).where(Counter.name == name).scalar_subquery() for name in (SEALED, SWEPT, RIGHTS)]
 _heads = select(*[head.label(name) for head, name in zip(_HEADS, LogState._fields, strict=False)]).subquery()
@@ -46,21 +60,51 @@ def _unplaced(*columns: ColumnElement[Any]) -> Select[Any]:
     return select(*columns).where(TABLE.c.position.is_(None)).order_by(TABLE.c.id).limit(BATCH)
 
 
-_line = _unplaced(TABLE.c.id, *[TABLE.c[name] for name in Told._fields[1:]]).subquery()
+# Whoever deletes or rewrites an event holds its row, and maybe others: waiting for it could deadlock.
 _FREE = _unplaced(TABLE.c.id).with_for_update(skip_locked=True)
-_free = _FREE.subquery()
-_WAITING = select(_heads, _line).select_from(_heads.outerjoin(_line, true())).order_by(_line.c.id)
-# Both in one trip, where the database locks the rows of a subquery.
-_BOTH = (
-    select(_heads, _line, _free.c.id.label("free"))
-    .select_from(_heads.outerjoin(_line, true()).outerjoin(_free, _line.c.id == _free.c.id))
-    .order_by(_line.c.id)
-)
+_line = _unplaced(*[TABLE.c[name] for name in ("id", *Told._fields[1:])]).cte("line")
+
+
+def _ready(free: FromClause) -> CTE:
+    """Those of the line that get their place now, and their rank: the free ones, but for those that follow one of the
+    same thing which is not."""
+    is_free = case((free.c.id.is_not(None), 1), else_=0)
+    all_before = func.min(is_free).over(partition_by=_line.c.of, order_by=_line.c.id)
+    looked = (
+        select(_line.c.id, all_before.label("free")).outerjoin_from(_line, free, _line.c.id == free.c.id).subquery()
+    )
+    rank = func.row_number().over(order_by=looked.c.id).label("rank")
+    return select(looked.c.id, rank).where(looked.c.free == 1).cte("ready")
+
+
+def _told(ready: CTE) -> Select[Any]:
+    """The heads of the log, each beside one of those that are ready, if any are."""
+    shown = [_line.c[name] for name in ("id", *Told._fields[1:])]
+    both = _heads.outerjoin(ready, true()).outerjoin(_line, _line.c.id == ready.c.id)
+    return select(_heads, ready.c.rank, *shown).select_from(both).order_by(ready.c.rank)
+
+
+_held = select(TABLE.c.id).where(TABLE.c.id.in_(bindparam("free", expanding=True))).subquery("free")
+_READY = _told(_ready(_held))
 _PLACE = (
     update(TABLE)
     .where(TABLE.c.id.between(bindparam("first", type_=BigInteger()), bindparam("last", type_=BigInteger())))
     .values(position=TABLE.c.id + bindparam("shift", type_=BigInteger()))
 )
+
+
+def _at_once() -> Select[Any]:
+    """All of it in one statement, where a change may be part of one."""
+    ready = _ready(_FREE.cte("free"))
+    many = select(func.count()).select_from(ready).scalar_subquery()
+    moved = update(_COUNTERS).where(_COUNTERS.c.name == SEALED, many > 0).values(value=_COUNTERS.c.value + many)
+    placed = update(TABLE).where(TABLE.c.id == ready.c.id).values(position=_HEADS[0] + ready.c.rank)
+    return _told(ready).add_cte(moved.cte("moved"), placed.cte("placed"))
+
+
+_AT_ONCE = _at_once()
+# A plan is kept as it was made: one from when the table was analysed empty would read all of it for each event.
+_LOCK_AND_PLAN = _LOCK.add_columns(func.set_config("enable_seqscan", "off", True))
 
 
 def seal() -> LogState:
@@ -77,38 +121,26 @@ def seal() -> LogState:
 
 def seal_some() -> tuple[LogState, list[Told]]:
     """One batch of it: the log as it is then, `waiting` if there may be more, and the events that got their place."""
-    with transaction():
-        ahead(_LOCK, {})
-        rows, free = _waiting_rows()
-        sealed, swept, rights = rows[0][:3]
-        found = _in_order(rows, free)
-        for start, (first, last) in _runs([row.id for row in found]):
-            owe(_PLACE, {"first": first, "last": last, "shift": sealed + 1 + start - first})
-        if found:
-            owe(ADVANCE, {"counter": SEALED, "step": len(found)})
-    placed = [Told(sealed + 1 + i, row.name, row.data, row.about, row.of, row.audience) for i, row in enumerate(found)]
-    return LogState(sealed + len(found), swept, rights, len(found) == BATCH), placed
-
-
-def _waiting_rows() -> tuple[Sequence[Any], set[int]]:
-    """The log's counters beside those without a position, and which of them nobody holds."""
-    # Whoever deletes or rewrites an event holds its row, and maybe others: waiting for it could deadlock.
     if db.engine.dialect.name == "postgresql":
-        rows = execute(_BOTH, {}).all()
-        return rows, {row.free for row in rows if row.free is not None}
-    rows = execute(_WAITING, {}).all()
-    return rows, set(execute(_FREE, {}).scalars())
+        ahead(_LOCK_AND_PLAN, {})  # a statement sees what was committed before it begins
+        rows = execute(_AT_ONCE, {}).all()
+    else:
+        with transaction():
+            execute(_LOCK, {})
+            free = list(execute(_FREE, {}).scalars())
+            rows = execute(_READY, {"free": free}).all()
+            _place(rows)
+    sealed, swept, rights = rows[0][:3]
+    placed = [Told(sealed + row.rank, *row[5:]) for row in rows if row.rank is not None]
+    return LogState(sealed + len(placed), swept, rights, len(placed) == BATCH), placed
 
 
-def _in_order(rows: Iterable[Any], free: set[int]) -> list[Any]:
-    """The free ones, but for those that follow one of the same thing which is not."""
-    found, late = [], set()
-    for row in rows:
-        if row.id in free and row.of not in late:
-            found.append(row)
-        else:
-            late.add(row.of)
-    return found
+def _place(rows: Sequence[Any]) -> None:
+    ids = [row.id for row in rows if row.rank is not None]
+    for start, (first, last) in _runs(ids):
+        owe(_PLACE, {"first": first, "last": last, "shift": rows[0].sealed + 1 + start - first})
+    if ids:
+        owe(ADVANCE, {"counter": SEALED, "step": len(ids)})
 
 
 def _runs(ids: Sequence[int]) -> Iterator[tuple[int, tuple[int, int]]]:
