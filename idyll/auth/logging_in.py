@@ -11,7 +11,8 @@ from ..transactions import transaction
 from ..users.roles import Status
 from ..users.service import renew_hash
 from . import attempts, passwords, service, two_step
-from .service import Caller, Proof
+from .attempts import Attempt
+from .service import Caller, OtherHash, Proof
 
 
 def log_in(name: str, password: str, code: str | None, caller: Caller) -> str:
@@ -22,22 +23,30 @@ def log_in(name: str, password: str, code: str | None, caller: Caller) -> str:
     """
     with a_place():
         attempt = attempts.start(name, caller.address)
-        stored = attempt.password_hash
-        if not passwords.matches(stored, password) or attempt.user_id is None or stored is None:
-            raise attempts.wrong()
+        answer, stored = _opened(attempt, password, code, caller)
+    if passwords.is_outdated(stored):
+        background(current_app._get_current_object(), _renew, attempt.user_id, stored, password)  # type: ignore[attr-defined]  # of the proxy
+    return answer
+
+
+def _opened(attempt: Attempt, password: str, code: str | None, caller: Caller) -> tuple[str, str]:
+    """The answer, and the hash that the password was compared with."""
+    stored = attempt.password_hash
+    while passwords.matches(stored, password) and stored is not None and attempt.user_id is not None:
         if attempt.status == Status.REJECTED:
             attempts.give_back(attempt.id)
             raise Forbidden("This account was rejected.", code="account_rejected")
         try:
             with transaction():
                 answer = service.open_session(attempt.user_id, caller, proof=Proof(attempt.id, stored, code))
+            return answer, stored
+        except OtherHash as found:
+            stored = found.stored  # of a new password, or of the same, renewed by another log-in
         except Unauthorized as refusal:
             if refusal.code == "two_step_required":
                 attempts.give_back(attempt.id)
             raise
-    if passwords.is_outdated(stored):
-        background(current_app._get_current_object(), _renew, attempt.user_id, stored, password)  # type: ignore[attr-defined]  # of the proxy
-    return answer
+    raise attempts.wrong()
 
 
 def prove_again(code: str, *, by: Actor) -> None:

@@ -55,6 +55,14 @@ class Proof:
     code: str | None
 
 
+class OtherHash(Exception):
+    """What stands for the password now is another hash than the one that a log-in was looked at by."""
+
+    def __init__(self, stored: str | None) -> None:
+        super().__init__()
+        self.stored = stored
+
+
 def check_own_password(password: str | None, *, by: Actor) -> None:
     """Before a change that a stolen session must not make. Raises `Forbidden` naming `currentPassword`."""
     with attempts.own(str(by.id), by.address) as found:
@@ -67,7 +75,7 @@ def check_own_password(password: str | None, *, by: Actor) -> None:
 
 
 def open_session(user_id: str, caller: Caller, *, proof: Proof | None = None) -> str:
-    """A new session; the answer of a log-in. Raises `Unauthorized` if the person went meanwhile.
+    """A new session; the answer of a log-in. Raises `Unauthorized` if the person went meanwhile, and `OtherHash`.
 
     `proof` is what a log-in has shown; who has just registered shows nothing.
     """
@@ -76,7 +84,7 @@ def open_session(user_id: str, caller: Caller, *, proof: Proof | None = None) ->
     session_id = proof.attempt if proof else uuid7()
     by = caller.as_actor(user, session_id)
     if proof is not None and user.password_hash != proof.password_hash:
-        raise attempts.wrong()
+        raise OtherHash(user.password_hash)
     if user.two_step_at is not None:
         if proof is None or proof.code is None:
             raise Unauthorized("A code of your authenticator app is needed.", code="two_step_required")
