@@ -33,7 +33,7 @@ OWN_TRANSACTIONS = {
     "idyll.events.sealing": "events get their place after their transaction, whoever asks for it",
     "idyll.events.service": "sweeping the log is work of its own",
     "idyll.auth.service": "what `forgot` does comes after the answer, so that its time tells nothing",
-    "idyll.ledger.service": "books of any size are compared, each batch without the time-out of requests",
+    "idyll.ledger.service": "books of any size are compared in one pass, without the time-out of requests",
 }
 # Before anybody is signed in: a `caller`, or the token itself, says who knocks.
 NOBODY_YET = {"open_session", "refresh", "reset_password", "register"}

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 import pytest
-from conftest import Api, People, Someone
+from conftest import DATABASE, Api, People, Someone
 from flask import Flask
-from sqlalchemy import text
+from sqlalchemy import insert, inspect, text
 from sqlalchemy.exc import DBAPIError
 from test_payouts import at, move, requested, url
 from test_stats import NO_PAYOUTS, summary
@@ -15,7 +16,8 @@ from idyll.database import asked
 from idyll.extensions import db
 from idyll.ids import uuid7
 from idyll.ledger import service as books
-from idyll.ledger.models import Account
+from idyll.ledger.models import Account, Posting
+from idyll.payouts.models import Payout
 
 pytestmark = pytest.mark.database
 
@@ -35,6 +37,12 @@ def sql(app: Flask) -> Sql:
 def moves(sql: Sql, payout: dict[str, Any]) -> list[tuple[Any, ...]]:
     wanted = "SELECT taken_from, put_into, amount_minor, currency FROM ledger WHERE payout_id = :key ORDER BY id"
     return list(sql(wanted, key=payout["id"]))
+
+
+def compare_by(monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
+    """All at once without a number, else so many keys after the other, whatever the database."""
+    monkeypatch.setattr(books, "IN_BATCHES", {DATABASE.replace("mariadb", "mysql")} if batch else set())
+    monkeypatch.setattr(books, "BATCH", batch)
 
 
 def faults(app: Flask) -> list[str]:
@@ -142,6 +150,8 @@ POSTING = (
     "INSERT INTO ledger (payout_id, payment_id, editor_id, by_id, taken_from, put_into, amount_minor, currency, at)"
     " SELECT id, {payment}, editor_id, {by}, '{taken_from}', '{put_into}', {amount}, 'INR', requested_at FROM payouts"
 )
+# Each database is made to compare in both ways: all at once (0), and so many payouts after the other.
+each_way = pytest.mark.parametrize("batch", [0, 1, 3])
 PLAIN = {"payment": "NULL", "by": "NULL", "taken_from": "pending", "put_into": "approved", "amount": 1}
 
 
@@ -172,7 +182,7 @@ def test_the_database_takes_no_posting_that_is_against_the_rules(
     assert sql(POSTING.format(**PLAIN)) == 1
 
 
-@pytest.mark.parametrize("batch", [1, books.BATCH])
+@each_way
 @pytest.mark.parametrize(
     ("statement", "word"),
     [
@@ -226,7 +236,7 @@ def test_a_hand_that_went_round_the_application_is_found(
     word: str,
     batch: int,
 ) -> None:
-    monkeypatch.setattr(books, "BATCH", batch)
+    compare_by(monkeypatch, batch)
     for status in ("approved", "paid"):
         at(api, owner, editor, status)
     sound = app.test_cli_runner().invoke(args=["ledger", "verify"])
@@ -241,23 +251,100 @@ def test_a_hand_that_went_round_the_application_is_found(
     assert "ok" not in found.output
 
 
-def test_large_books_are_compared_in_batches_each_of_them_once(
+def statements_of_comparing(app: Flask) -> list[str]:
+    asked_for: list[str] = []
+    with asked.connected_to(lambda _, statement, into=asked_for, **__: into.append(statement)):
+        faults(app)
+    return asked_for
+
+
+def test_batches_find_what_one_pass_finds_each_of_them_once(
     api: Api, app: Flask, sql: Sql, owner: Someone, editor: Someone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for _ in range(5):
         at(api, owner, editor, "approved")
     sql("UPDATE payouts SET amount_minor = amount_minor + 1")
     with app.app_context():
+        compare_by(monkeypatch, 0)
         at_once, sums = list(books.faults()), books.all_balances()
+        assert len(at_once) == 5
         for batch in (1, 2, 3, 5):
-            monkeypatch.setattr(books, "BATCH", batch)
-            asked_for: list[str] = []
-            with asked.connected_to(lambda _, statement, into=asked_for, **__: into.append(statement)):
-                assert (list(books.faults()), books.all_balances()) == (at_once, sums)
-            compared = [statement for statement in asked_for if "UNION ALL" in statement]
-            assert len(compared) == 2 * -(-5 // batch)
+            compare_by(monkeypatch, batch)
+            assert (list(books.faults()), books.all_balances()) == (at_once, sums)
+            compared = [statement for statement in statements_of_comparing(app) if "UNION ALL" in statement]
+            # The last one has at least the last payout.
+            assert len(compared) == 2 * (1 + -(-4 // batch))
         monkeypatch.setattr(books, "SHOWN", 3)
         assert len(list(books.faults())) == 3
+
+
+def test_the_ledger_is_read_in_batches_only_where_an_index_finds_the_postings_of_payouts(
+    api: Api, app: Flask, editor: Someone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without one each batch reads the whole ledger, and the cost grows with its square."""
+    with app.app_context():
+        indexes = inspect(db.engine).get_indexes("ledger")
+    indexed = any(index["column_names"][0] == "payout_id" for index in indexes)
+    monkeypatch.setattr(books, "BATCH", 1)
+    requested(api, editor)
+    of_few = len(statements_of_comparing(app))
+    for _ in range(3):
+        requested(api, editor)
+    assert (len(statements_of_comparing(app)) > of_few) == indexed
+
+
+@pytest.mark.only_on("mariadb")
+def test_twice_the_books_take_twice_the_steps(
+    app: Flask, sql: Sql, editor: Someone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the database, and not only of those who ask it: what finds the next batch must not begin at the first."""
+    monkeypatch.setattr(books, "BATCH", 20)
+    money = {"editor_id": editor.id, "amount_minor": 7, "currency": "INR"}
+
+    def steps() -> int:
+        return sum(int(count) for _, count in books.execute(text("SHOW SESSION STATUS LIKE 'Handler%'")))
+
+    taken = []
+    for _ in range(2):
+        payouts = [{"id": uuid7(), "project_name": "Film", **money} for _ in range(400)]
+        postings = [{"payout_id": one["id"], "taken_from": "asked", "put_into": "pending", **money} for one in payouts]
+        with app.app_context(), db.engine.begin() as connection:
+            connection.execute(insert(Payout), payouts)
+            connection.execute(insert(Posting), postings)
+        sql("ANALYZE TABLE payouts, ledger")
+        with app.app_context():
+            before = steps()
+            assert list(books.faults()) == []
+            books.all_balances()
+            taken.append(steps() - before)
+    assert taken[1] < 2.5 * taken[0]
+
+
+UNCHECKED = {
+    "sqlite": ("PRAGMA foreign_keys = OFF", "PRAGMA foreign_keys = ON"),
+    "postgresql": ("SET session_replication_role = replica", "SET session_replication_role = origin"),
+    "mariadb": ("SET FOREIGN_KEY_CHECKS = 0", "SET FOREIGN_KEY_CHECKS = 1"),
+}[DATABASE]
+
+
+@each_way
+@pytest.mark.parametrize("where", ["before all", "among them", "after all"])
+def test_a_posting_of_no_payout_is_found_wherever_its_place_is(
+    api: Api, app: Flask, owner: Someone, editor: Someone, monkeypatch: pytest.MonkeyPatch, where: str, batch: int
+) -> None:
+    compare_by(monkeypatch, batch)
+    first, *_ = [at(api, owner, editor, "paid")["id"] for _ in range(5)]
+    after_first = f"{first[:-1]}{'f' if first[-1] != 'f' else '0'}"
+    key = {"before all": str(UUID(int=0)), "among them": after_first, "after all": str(UUID(int=2**128 - 1))}[where]
+    assert faults(app) == []
+    row = {"payout_id": key, "editor_id": editor.id, "taken_from": "asked", "put_into": "pending"}
+    row |= {"amount_minor": 7, "currency": "INR"}
+    unchecked, checked = UNCHECKED
+    with app.app_context(), db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql(unchecked)
+        connection.execute(insert(Posting), row)
+        connection.exec_driver_sql(checked)
+    assert faults(app) == [f"payout {key} of {editor.id}: -0.07 INR at pending is in one of payouts and ledger alone"]
 
 
 @pytest.mark.only_on("postgresql")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol
 
-from sqlalchemy import BigInteger, Select, and_, bindparam, func, insert, literal_column, select, text, union_all
+from sqlalchemy import BigInteger, Select, and_, bindparam, case, func, insert, literal_column, select, text, union_all
 
 from ..actor import Actor
 from ..clock import now
@@ -19,9 +19,10 @@ from .models import Account, Posting
 
 ROWS = insert(Posting.__table__).inline()
 SHOWN = 50  # faults of one kind
-BATCH = 100_000
-# MySQL and MariaDB make an index for the foreign key, by which small batches cost no more; their client waits 30 s.
-BATCH_BY_INDEX = 10_000
+# The client of MySQL and MariaDB waits 30 s, and they make an index for the foreign key, by which a batch finds its
+# postings. Elsewhere each batch would read the whole ledger, and an index would cost whoever writes a posting.
+IN_BATCHES = frozenset(("mysql", "mariadb"))
+BATCH = 10_000
 # Of this transaction alone: a pooler may lend the connection to others.
 WITHOUT_TIME_OUT = text("SET LOCAL statement_timeout = 0")
 
@@ -71,7 +72,7 @@ def balances(moved: Iterable[tuple[str, str, int]]) -> dict[str, dict[str, int]]
 
 
 def all_balances() -> dict[str, dict[str, int]]:
-    return balances(tuple(row) for row in _in_batches(_SUMS))
+    return balances(tuple(row) for row in _found(_SUMS))
 
 
 # -- comparing -------------------------------------------------------------------------------------------------------
@@ -79,15 +80,15 @@ def all_balances() -> dict[str, dict[str, int]]:
 
 def faults() -> Iterator[str]:
     """Where the books and the payouts, or the payouts and the payments, say different things; of each kind some."""
-    for payout, editor, account, currency, amount in islice(_in_batches(_BOOKS), SHOWN):
+    for payout, editor, account, currency, amount in islice(_found(_BOOKS), SHOWN):
         words = f"{_money(amount, currency)} at {account} is in one of payouts and ledger alone"
         yield f"payout {payout} of {editor}: {words}"
-    for payout, currency, amount in islice(_in_batches(_PAYMENTS), SHOWN):
+    for payout, currency, amount in islice(_found(_PAYMENTS), SHOWN):
         yield f"payout {payout}: {_money(amount, currency)} is in one of paid payouts and payments alone"
-    for payout, count in islice(_in_batches(_TWICE), SHOWN):
+    for payout, count in islice(_found(_TWICE), SHOWN):
         yield f"payout {payout}: {count} postings pay it"
     alone: Counter[str] = Counter()
-    for currency, total in _in_batches(_ALONE):
+    for currency, total in _found(_ALONE):
         alone[currency] += int(total)
     for currency, amount in sorted(alone.items()):
         yield f"{_money(amount, currency)} was paid by postings that no payment belongs to"
@@ -97,7 +98,7 @@ def _money(amount: int, currency: str) -> str:
     return f"{int(amount) / 100:.2f} {currency}"
 
 
-# -- one batch of keys after the other: so nothing of many rows is sorted or held at once -----------------------------
+# -- all of it in one pass, which databases sort on their disks, or one batch of keys after the other -----------------
 
 
 # What says of a column that it is in the batch.
@@ -118,26 +119,25 @@ def _batches(key: Any, least: Any, make: Callable[[Among], Any]) -> _Batches:
     first, end = (bindparam(name, type_=key.type) for name in ("first", "end"))
     some = select(key.label("key")).where(key >= first).order_by(key).limit(bindparam("size", type_=BigInteger()))
     keys = some.subquery().c.key
-    following = select(key).where(key > select(keys).order_by(keys.desc()).limit(1).scalar_subquery())
-    following = following.order_by(key).limit(1)
+    # The last of these, and not the first one after them: MariaDB would look for it from the beginning of the index.
+    following = select(keys).order_by(keys.desc()).limit(1)
     inside = make(lambda column: and_(column >= first, column < end))
     return _Batches(least, inside, make(lambda column: column >= first), following)
 
 
-def _in_batches(batches: _Batches) -> Iterator[Any]:
-    indexed = db.engine.dialect.name in ("mysql", "mariadb")
-    first, size = batches.least, min(BATCH, BATCH_BY_INDEX) if indexed else BATCH
-    while True:
-        end = _at_leisure(batches.following, {"first": first, "size": size}).scalar()
-        if end is None:
-            yield from _at_leisure(batches.last, {"first": first})
-            return
-        yield from _at_leisure(batches.inside, {"first": first, "end": end})
+def _found(batches: _Batches) -> Iterator[Any]:
+    first = batches.least
+    while db.engine.dialect.name in IN_BATCHES:
+        end = execute(batches.following, {"first": first, "size": BATCH + 1}).scalar()
+        if end in (None, first):
+            break
+        yield from execute(batches.inside, {"first": first, "end": end})
         first = end
+    yield from _at_leisure(batches.last, {"first": first})
 
 
 def _at_leisure(statement: Any, parameters: Any) -> Rows:
-    """A batch may take longer than anything that a request waits for."""
+    """One pass over large books takes longer than anything that a request waits for."""
     if db.engine.dialect.name != "postgresql":
         return execute(statement, parameters)
     with transaction():
@@ -199,11 +199,11 @@ _TWICE = _by_payout(
         .limit(SHOWN)
     )
 )
+# Not in the WHERE, or MariaDB would go for each batch through all postings that have no payment.
+_UNPAID = func.sum(case((Posting.payment_id.is_(None), Posting.amount_minor), else_=0))
 _ALONE = _by_posting(
     lambda among: (
-        select(Posting.currency, MOVED)
-        .where(_PAID, Posting.payment_id.is_(None), among(Posting.id))
-        .group_by(Posting.currency)
+        select(Posting.currency, _UNPAID).where(_PAID, among(Posting.id)).group_by(Posting.currency).having(_UNPAID > 0)
     )
 )
 _SUMS = _by_posting(
