@@ -93,6 +93,17 @@ MARIADB = (
     "DELETE payouts, payments FROM payouts JOIN payments ON payout_id = id",
 )
 
+# Of a payout that nobody paid, and with the id of a person where that of the thing itself belongs.
+POSTED = "INSERT INTO ledger (at, amount_minor, currency, editor_id, payout_id, payment_id, taken_from, put_into)"
+POSTED_AS = "SELECT requested_at, amount_minor, currency, editor_id"
+OF_NOTHING = {
+    "a payment of no payout": "INSERT INTO payments (paid_at, amount_minor, currency, payout_id, reference) "
+    f"{POSTED_AS}, 'x'",
+    "a posting of no payout": f"{POSTED} {POSTED_AS}, editor_id, NULL, 'asked', 'pending'",
+    "a posting of no payment": f"{POSTED} {POSTED_AS}, id, id, 'approved', 'paid'",
+    "a seal of nothing noted": "INSERT INTO audit_seals (position, audit_id, digest) SELECT 1000, editor_id, 'x'",
+}
+
 
 @pytest.fixture
 def rows(app: Flask, api: Api, owner: Someone, editor: Someone) -> dict[str, list[Any]]:
@@ -167,6 +178,13 @@ def test_a_person_or_task_that_money_hangs_on_is_not_deleted_under_it(app: Flask
     for table in ("users", "tasks"):
         refused(app, f"DELETE FROM {table}", "foreign key constraint")
     assert contents(app) == rows
+
+
+@pytest.mark.parametrize("what", OF_NOTHING)
+def test_nothing_is_written_into_the_books_of_what_is_not_there(
+    app: Flask, rows: dict[str, list[Any]], what: str
+) -> None:
+    check(app, rows, f"{OF_NOTHING[what]} FROM payouts WHERE {WAITING}", "foreign key constraint")
 
 
 def test_no_foreign_key_cascades_into_them(app: Flask) -> None:

@@ -218,6 +218,20 @@ def test_a_key_is_kept_for_24_hours(api, app, owner):
     assert api.post("/api/tasks", owner, TASK | {"name": "Other"}, headers=key()).json == second.json
 
 
+def test_a_key_that_expired_gives_nothing_of_before_when_it_breaks_at_its_next_use(api, app, owner, monkeypatch):
+    def breaks(*_, **__):
+        raise RuntimeError
+
+    api.post("/api/tasks", owner, TASK, headers=key())
+    change_stored(app, created_at=now() - timedelta(hours=24, minutes=1))
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(tasks_service, "tell", breaks)
+        assert api.post("/api/tasks", owner, TASK | {"name": "Other"}, headers=key()).status_code == 500
+    other = api.post("/api/tasks", owner, TASK | {"name": "Other"}, headers=key())
+    assert (other.status_code, other.headers.get("Idempotency-Replayed")) == (201, None)
+    assert other.json["name"] == "Other"
+
+
 def test_old_answers_are_swept(api, app, owner):
     api.post("/api/tasks", owner, TASK, headers=key())
     change_stored(app, created_at=now() - timedelta(hours=24, minutes=1))
