@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from flask import current_app
@@ -42,4 +42,15 @@ def agency_zone() -> ZoneInfo:
 
 def midnight(day: date) -> datetime:
     """When a day of the agency begins, in UTC."""
-    return datetime.combine(day, time.min, agency_zone()).astimezone(UTC)
+    try:
+        return datetime.combine(day, time.min, agency_zone()).astimezone(UTC)
+    except OverflowError:  # the first day there is, east of UTC
+        return datetime.min.replace(tzinfo=UTC)
+
+
+def end_of(day: date) -> datetime:
+    """The last millisecond of a day of the agency, in UTC."""
+    try:
+        return midnight(day + timedelta(days=1)) - timedelta(milliseconds=1)
+    except OverflowError:  # the last day there is
+        return whole_milliseconds(datetime.max.replace(tzinfo=UTC))

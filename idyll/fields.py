@@ -5,7 +5,7 @@ Input is strict: a text is a JSON string, an integer a JSON integer; what a fiel
 
 import re
 import unicodedata
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from functools import cache
@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo, available_timezones
 import marshmallow as ma
 from marshmallow import ValidationError, validate
 
-from .clock import midnight
+from .clock import end_of, midnight
 from .columns import instant_text
 from .ids import is_id
 
@@ -234,7 +234,7 @@ class Since(Moment):
         if isinstance(value, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
             try:
                 return self.of_day(date.fromisoformat(value))
-            except (ValueError, OverflowError):
+            except ValueError:
                 raise ValidationError("A day as 2026-01-31, or a time as 2026-01-31T09:30:00Z.") from None
         return super()._deserialize(value, attr, data, **kwargs)
 
@@ -246,7 +246,7 @@ class Until(Since):
     """The end of a range, itself within it: a moment, or a day with all its hours."""
 
     def of_day(self, day: date) -> datetime:
-        return midnight(day + timedelta(days=1)) - timedelta(milliseconds=1)
+        return end_of(day)
 
 
 class Whole(ma.fields.Integer):

@@ -268,6 +268,9 @@ def test_the_list_ascends_by_the_start_in_pages(api, owner):
         ({"to": "2030-01-08T18:31:00+00:00"}, "abc"),
         ({"to": "2030-01-08T18:30:59Z"}, "ab"),
         ({"from": "2030-01-08", "to": "2030-01-07"}, ""),
+        ({"from": "0001-01-01", "to": "9999-12-31"}, "abc"),
+        ({"to": "0001-01-01"}, ""),
+        ({"from": "9999-12-31"}, ""),
     ],
 )
 def test_from_and_to_are_moments_or_days_of_the_agency(api, owner, query, found):
