@@ -32,6 +32,7 @@ ENDING = (
     "POST /api/auth/refresh",
     "POST /api/auth/password/reset",
 )
+DECIDING = ("PUT /api/payouts/{payout_id}", "PATCH /api/payouts/{payout_id}")
 REMOVING = "DELETE /api/users/{user_id}"
 RENEWED = 300  # seconds
 CODES = {"stale": 412, "idempotency_key_reused": 422}
@@ -90,6 +91,9 @@ def before_call(ctx: HookContext, case: Case, kwargs: dict[str, Any]) -> None:
         FITTING.valid(case)
         if case.operation.label == ENDING_ONE and WORLD["user_id"]:
             case.path_parameters["session_id"] = KEYS.session(WHO)["id"]
+        if case.operation.label in DECIDING:
+            # Each is decided on twice at most, and this may be the thousandth.
+            case.path_parameters["payout_id"] = KEYS.payout()
     if case.operation.label == REMOVING and case.path_parameters["user_id"].lower() == WORLD["user_id"]:
         # Everybody may remove themselves; what this identity sends afterwards would be a stranger's.
         case.path_parameters["user_id"] = twin = KEYS.twin(WHO)

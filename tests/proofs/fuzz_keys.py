@@ -11,16 +11,18 @@ from flask_jwt_extended import decode_token
 from sqlalchemy import delete, select, update
 
 from idyll import create_app
+from idyll.actor import Actor
 from idyll.auth import passwords
 from idyll.auth.models import LoginAttempt, TwoStepSecret
 from idyll.auth.service import Caller, Proof, open_session, password_link
 from idyll.database import execute
 from idyll.ids import uuid7
+from idyll.payouts import service as payouts
 from idyll.shapes import parsed
 from idyll.transactions import transaction
 from idyll.users import service as users
 from idyll.users.models import User
-from idyll.users.roles import Status
+from idyll.users.roles import Role, Status
 
 
 class Keys:
@@ -68,6 +70,15 @@ class Keys:
             role, status = execute(select(User.role, User.status).where(User.id == user_id)).one()
             fields = {"email": f"twin{self.made}@example.com", "display_name": f"Twin {self.made}", "role": role}
             return str(users.make(fields, status=Status(status), password_hash=self.hash).id)
+
+    def payout(self) -> str:
+        """One that nobody has decided on, of a new editor."""
+        self.made += 1
+        with self.app.app_context(), transaction():
+            fields = {"email": f"payee{self.made}@example.com", "display_name": "Payee", "role": Role.EDITOR}
+            editor = users.make(fields, status=Status.APPROVED, password_hash=None)
+            by = Actor(editor.id, editor.role, editor.status)
+            return str(parsed(payouts.request({"project_name": "Film", "amount_minor": 100}, by=by))["id"])
 
     def forget_failures(self) -> None:
         """They are counted whatever the limits are (tests/test_failed_logins.py), and these are all of one address."""
