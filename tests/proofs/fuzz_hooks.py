@@ -93,7 +93,7 @@ def before_call(ctx: HookContext, case: Case, kwargs: dict[str, Any]) -> None:
             case.path_parameters["session_id"] = KEYS.session(WHO)["id"]
         if case.operation.label in DECIDING:
             # Each is decided on twice at most, and this may be the thousandth.
-            case.path_parameters["payout_id"] = KEYS.payout()
+            case.path_parameters["payout_id"] = KEYS.payout(WHO)
     if case.operation.label == REMOVING and case.path_parameters["user_id"].lower() == WORLD["user_id"]:
         # Everybody may remove themselves; what this identity sends afterwards would be a stranger's.
         case.path_parameters["user_id"] = twin = KEYS.twin(WHO)
