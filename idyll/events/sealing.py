@@ -77,15 +77,17 @@ def _ready(free: FromClause) -> CTE:
     return select(looked.c.id, rank).where(looked.c.free == 1).cte("ready")
 
 
-def _told(ready: CTE) -> Select[Any]:
+def _beside_heads(ready: CTE, tell: bool) -> Select[Any]:
     """The heads of the log, each beside one of those that are ready, if any are."""
-    shown = [_line.c[name] for name in ("id", *Told._fields[1:])]
-    both = _heads.outerjoin(ready, true()).outerjoin(_line, _line.c.id == ready.c.id)
-    return select(_heads, ready.c.rank, *shown).select_from(both).order_by(ready.c.rank)
+    both, shown = _heads.outerjoin(ready, true()), [ready.c.rank, ready.c.id]
+    if tell:
+        both = both.outerjoin(_line, _line.c.id == ready.c.id)
+        shown += [_line.c[name] for name in Told._fields[1:]]
+    return select(_heads, *shown).select_from(both).order_by(ready.c.rank)
 
 
 _held = select(TABLE.c.id).where(TABLE.c.id.in_(bindparam("free", expanding=True))).subquery("free")
-_READY = _told(_ready(_held))
+_READY = {tell: _beside_heads(_ready(_held), tell) for tell in (True, False)}
 _PLACE = (
     update(TABLE)
     .where(TABLE.c.id.between(bindparam("first", type_=BigInteger()), bindparam("last", type_=BigInteger())))
@@ -93,16 +95,16 @@ _PLACE = (
 )
 
 
-def _at_once() -> Select[Any]:
+def _at_once(tell: bool) -> Select[Any]:
     """All of it in one statement, where a change may be part of one."""
     ready = _ready(_FREE.cte("free"))
     many = select(func.count()).select_from(ready).scalar_subquery()
     moved = update(_COUNTERS).where(_COUNTERS.c.name == SEALED, many > 0).values(value=_COUNTERS.c.value + many)
     placed = update(TABLE).where(TABLE.c.id == ready.c.id).values(position=_HEADS[0] + ready.c.rank)
-    return _told(ready).add_cte(moved.cte("moved"), placed.cte("placed"))
+    return _beside_heads(ready, tell).add_cte(moved.cte("moved"), placed.cte("placed"))
 
 
-_AT_ONCE = _at_once()
+_AT_ONCE = {tell: _at_once(tell) for tell in (True, False)}
 # A plan is kept as it was made: one from when the table was analysed empty would read all of it for each event.
 _LOCK_AND_PLAN = _LOCK.add_columns(func.set_config("enable_seqscan", "off", True))
 
@@ -114,25 +116,29 @@ def seal() -> LogState:
     a thing second waited for its row; so positions tell every thing's changes in their true order.
     """
     # Whoever comes later is not waited for: under steady writing there would be no end.
-    while (found := seal_some()[0]).waiting:
+    while (found := seal_some(tell=False)[0]).waiting:
         pass
     return found
 
 
-def seal_some() -> tuple[LogState, list[Told]]:
-    """One batch of it: the log as it is then, `waiting` if there may be more, and the events that got their place."""
+def seal_some(*, tell: bool = True) -> tuple[LogState, list[Told]]:
+    """One batch of it: the log as it is then, `waiting` if there may be more, and the events that got their place.
+
+    Where nobody is there to be told of them, reading them costs as much as placing them.
+    """
     if db.engine.dialect.name == "postgresql":
         ahead(_LOCK_AND_PLAN, {})  # a statement sees what was committed before it begins
-        rows = execute(_AT_ONCE, {}).all()
+        rows = execute(_AT_ONCE[tell], {}).all()
     else:
         with transaction():
             execute(_LOCK, {})
             free = list(execute(_FREE, {}).scalars())
-            rows = execute(_READY, {"free": free}).all()
+            rows = execute(_READY[tell], {"free": free}).all()
             _place(rows)
     sealed, swept, rights = rows[0][:3]
-    placed = [Told(sealed + row.rank, *row[5:]) for row in rows if row.rank is not None]
-    return LogState(sealed + len(placed), swept, rights, len(placed) == BATCH), placed
+    count = rows[-1].rank or 0
+    told = [Told(sealed + row.rank, *row[5:]) for row in rows] if tell and count else []
+    return LogState(sealed + count, swept, rights, count == BATCH), told
 
 
 def _place(rows: Sequence[Any]) -> None:

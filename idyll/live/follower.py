@@ -108,15 +108,18 @@ class Follower:
         # When something waits for its place, nobody need ask. Should another process hold the log, `watch` goes on.
         known, self.committed = self.committed, False
         self.sending = 0.0
-        state, fresh = sealing.seal_some() if known else (sealing.state(), [])
+        state, fresh = self._seal_some() if known else (sealing.state(), [])
         found = self._look_at_rights(state)
         self._pass_on(state, fresh)
         while state.waiting:
-            state, fresh = sealing.seal_some()
+            state, fresh = self._seal_some()
             self._pass_on(state, fresh)
         # Last, so that no event waits for it.
         if look_at_rights and not found:
             self._look_at_some()
+
+    def _seal_some(self) -> tuple[LogState, Sequence[Told]]:
+        return sealing.seal_some(tell=len(self.hub.connections) > 0)
 
     def _pass_on(self, state: LogState, fresh: Sequence[Told]) -> None:
         """To the other processes, and to the sockets of this one."""
