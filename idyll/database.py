@@ -210,12 +210,9 @@ def release() -> None:
 
 
 def ahead(statement: Executable, parameters: Any) -> None:
-    """Runs a statement of which nobody needs to hear, just before the next one: on PostgreSQL in one trip, as one."""
-    if db.engine.dialect.name == "postgresql":
-        sent = _written_out(statement, parameters, g.held if in_transaction() else reader()).decode()
-        g.first = f"{g.get('first', '')}{sent.replace('%', '%%')}; "
-    else:
-        execute(statement, parameters)
+    """Runs a statement of which nobody needs to hear, just before the next one: in one trip, as one. On PostgreSQL."""
+    sent = _written_out(statement, parameters, g.held if in_transaction() else reader()).decode()
+    g.first = f"{g.get('first', '')}{sent.replace('%', '%%')}; "
 
 
 # -- a transaction, for transactions.py alone ----------------------------------------------------------------------

@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from idyll import running
 from idyll.database import asked, execute
+from idyll.events import sealing
 from idyll.extensions import db
 from idyll.hosts import database_url, statements_last
 from idyll.transactions import transaction
@@ -124,6 +125,19 @@ def test_a_write_that_meets_a_forgetful_pooler_is_asked_to_come_again_and_leaves
     assert refused.headers["Retry-After"]
     assert api.post("/api/tasks", owner, FILM).status_code == 201
     assert len(api.get("/api/tasks", owner).json["data"]) == before + 1
+
+
+@pytest.mark.only_on("postgresql")
+def test_places_in_the_log_are_not_given_without_their_lock_when_a_pooler_forgets_it(app, api, owner, forget):
+    assert everything(api, owner) == 201
+    with app.app_context():
+        sealed = sealing.seal().sealed
+    assert everything(api, owner) == 201
+    forget()
+    with app.app_context():
+        with pytest.raises(DBAPIError):
+            sealing.seal()
+        assert sealing.seal().sealed > sealed
 
 
 @pytest.mark.only_on("postgresql")

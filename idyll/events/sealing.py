@@ -121,10 +121,10 @@ def seal() -> LogState:
     return found
 
 
-def seal_some(*, tell: bool = True) -> tuple[LogState, list[Told]]:
+def seal_some(*, tell: bool) -> tuple[LogState, list[Told]]:
     """One batch of it: the log as it is then, `waiting` if there may be more, and the events that got their place.
 
-    Where nobody is there to be told of them, reading them costs as much as placing them.
+    They are read where there is somebody to `tell`.
     """
     if db.engine.dialect.name == "postgresql":
         ahead(_LOCK_AND_PLAN, {})  # a statement sees what was committed before it begins
