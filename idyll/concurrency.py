@@ -4,6 +4,7 @@ The command line and the tests run unpatched; there everything runs where it sta
 """
 
 import logging
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -29,7 +30,9 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 SILENCE = 12  # seconds; above the statement_timeout of idyll/connections.py
-PARALLEL_HASHES = 2  # 32 MiB each
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+# 32 MiB each: two on one core take turns with its cache, and all of them longer for it.
+PARALLEL_HASHES = min(CORES, 2)
 WAITING_HASHES = 50
 
 _places: FirstCome = FirstCome(PARALLEL_HASHES)
