@@ -15,7 +15,7 @@ from idyll.transactions import committed
 from wsgi import app as idyll
 
 
-def stamp(_: object = None) -> None:
+def stamp(*_: object, **__: object) -> None:
     with Path(os.environ["STAMPS"]).open("a") as file:
         file.write(f"{time.monotonic_ns()}\n")
 

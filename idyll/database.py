@@ -4,11 +4,10 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
-from itertools import count
 from typing import Any
 
 from blinker import Signal
-from flask import Flask, current_app, g
+from flask import Flask, g
 from sqlalchemy import Engine, Executable, Select, UpdateBase
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import PoolProxiedConnection
@@ -18,9 +17,12 @@ from .concurrency import patient_postgres
 from .connections import BEGIN, ROLL_BACK, kind, prepare
 from .extensions import db
 from .hosts import statements_last
-from .running import Fixed, Plan, Rows, fixed, planned
+from .preparing import by_name, forget_names, is_unprepared, prepares
+from .running import Plan, Rows, fixed, planned
 
 log = logging.getLogger(__name__)
+BEGIN_WITH = "BEGIN; "
+LOCK_NOT_AVAILABLE = "55P03"  # within the lock_timeout
 # Sent for each statement, before it runs and after it.
 asked, answered = Signal(), Signal()
 # One writer at a time on SQLite: waiting for its file lock happens in C and would stall every greenlet.
@@ -49,6 +51,8 @@ def execute(statement: Executable, parameters: Any = None) -> Rows:
     on PostgreSQL prepared. Never pass them with a statement that is made for one request: it would be kept for ever.
     """
     here, kept = _here(), parameters is not None
+    if "over" in here and not isinstance(statement, Select):
+        raise RuntimeError("The transaction was one statement, and is committed.")
     if isinstance(parameters, list) and len(parameters) == 1:
         [parameters] = parameters
     if "guess" in here:
@@ -58,7 +62,7 @@ def execute(statement: Executable, parameters: Any = None) -> Rows:
             parameters = (parameters or {}) | known.parameters
         elif "held" in here:
             make_sure()
-    run = _run_prepared if kept and _prepares() else _run
+    run = _run_prepared if kept and prepares() else _run
     return run(statement, parameters, kept, here.held if "held" in here else reader())
 
 
@@ -104,9 +108,9 @@ def _run_prepared(statement: Executable, parameters: Any, _: bool, connection: P
     text, values = plan.run(given)
     alone = not in_transaction() and "first" not in g
     try:
-        return _answer(plan, text, values, _by_name(plan, text, connection), connection)
+        return _answer(plan, text, values, by_name(plan, text, connection), connection)
     except DBAPIError as error:
-        if not _is_unprepared(error, connection) or not alone:
+        if not is_unprepared(error.orig) or not alone:
             raise
     return _run(statement, parameters, True, reader())
 
@@ -140,44 +144,11 @@ def _give_up(connection: PoolProxiedConnection, error: BaseException) -> None:
     lost = engine.dialect.is_disconnect(error, connection, None)
     if lost:
         connection.invalidate()
+    else:
+        forget_names(connection, error)
     if g.get("reader") is connection:
         release()
     raise _wrapped(error, lost=lost) from error
-
-
-# -- prepared statements, on PostgreSQL ----------------------------------------------------------------------------
-
-# A pooler between us handed the connection's statements to somebody else: 26000 not there, 42P05 there already.
-UNPREPARED = frozenset(("26000", "42P05"))
-_names = count(1)
-
-
-def _prepares() -> bool:
-    return bool(current_app.extensions["prepares"])
-
-
-def _by_name(plan: Fixed, text: str, connection: PoolProxiedConnection) -> str:
-    """`EXECUTE`, and before it `PREPARE` where this connection sees the statement for the first time."""
-    if plan.expands:
-        return text
-    prepared = plan.prepared
-    names = connection.info.setdefault("names", {})
-    name = names.get(prepared)
-    if name is not None:
-        return f"EXECUTE {name}{prepared.arguments}"
-    name = names[prepared] = f"idyll_{next(_names)}"
-    return f"PREPARE {name}{prepared.types} AS {prepared.text}; EXECUTE {name}{prepared.arguments}"
-
-
-def _is_unprepared(error: DBAPIError, connection: PoolProxiedConnection) -> bool:
-    if connection.is_valid:
-        # Nobody knows how far it came. The next names are new ones.
-        connection.info.pop("names", None)
-    if getattr(error.orig, "pgcode", None) not in UNPREPARED:
-        return False
-    log.warning("prepared statements do not last here: a pooler in transaction mode? they are not used any more")
-    current_app.extensions["prepares"] = False
-    return True
 
 
 def _wrapped(error: Exception, *, lost: bool) -> BaseException:
@@ -227,7 +198,7 @@ def begin() -> None:
     engine = db.engine
     connection = _lent(engine)
     if engine.dialect.name == "postgresql":
-        g.first = "BEGIN; "  # goes along with the first statement
+        g.first = BEGIN_WITH  # goes along with the first statement
     else:
         try:
             BEGIN[kind(engine)](connection.dbapi_connection)
@@ -238,9 +209,33 @@ def begin() -> None:
     guess.once_more()
 
 
+def execute_alone(statement: Executable, parameters: Any, before: Executable) -> Rows:
+    """Runs the one statement of a transaction, and another one `before` it: in one trip, if the database takes it so.
+
+    What then does not get a lock within the `lock_timeout` that was set by the one before, waits for it without that.
+    """
+    here = _here()
+    if here.get("first") != BEGIN_WITH:
+        return execute(statement, parameters)
+    here.first = ""
+    ahead(before, {})
+    try:
+        found = execute(statement, parameters)
+    except DBAPIError as error:
+        if not is_unprepared(error.orig) and getattr(error.orig, "pgcode", None) != LOCK_NOT_AVAILABLE:
+            raise
+        here.first = BEGIN_WITH
+        return execute(statement, parameters)
+    here.over = True
+    return found
+
+
 def commit(owed: Sequence[tuple[Executable, Any]]) -> None:
     """Runs what is owed and commits, all in one trip where the database takes it so."""
-    if db.engine.dialect.name == "postgresql":
+    if g.pop("over", False):
+        if owed:
+            raise RuntimeError("The transaction was one statement, and is committed.")
+    elif db.engine.dialect.name == "postgresql":
         make_sure_again()
         _commit_at_once(owed, g.held)
     else:
@@ -277,7 +272,7 @@ def _written_out(statement: Executable, parameters: Any, connection: PoolProxied
     text, values = plan.run(given)
     if asked.receivers:
         asked.send(engine, statement=text, parameters=values)
-    sent = _by_name(plan, text, connection) if _prepares() else text
+    sent = by_name(plan, text, connection) if prepares() else text
     try:
         written: bytes = connection.cursor().mogrify(sent, values)
     except BaseException as error:
@@ -289,6 +284,7 @@ def _written_out(statement: Executable, parameters: Any, connection: PoolProxied
 def roll_back() -> None:
     """Whatever the state that the connection is in: what can't be rolled back is thrown away."""
     connection, first = g.pop("held"), g.pop("first", None)
+    g.pop("over", None)
     try:
         if connection.is_valid and first is None:
             ROLL_BACK[kind(db.engine)](connection.dbapi_connection)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flask import g
-from sqlalchemy import Select
+from sqlalchemy import ColumnElement, Select, bindparam
 
 MAX_KEPT = 20_000
 # A loss of rights is to be felt everywhere within a second.
@@ -68,6 +68,19 @@ def guarded(statement: Any, fixed: bool) -> Any:
         more = statement.add_columns if isinstance(statement, Select) else statement.returning
         known = _guarded[id(statement)] = (statement, more(guess.column))
     return known[1]
+
+
+def holds() -> ColumnElement[bool]:
+    """For a change that is committed before anybody could `confirm` it: whether the row says what was `guessed`."""
+    guess: Guess = g.guess
+    said: ColumnElement[bool] = guess.column.element == bindparam("guessed")
+    return said
+
+
+def guessed() -> dict[str, str]:
+    """The parameter of `holds`; nothing, where nothing is guessed."""
+    known: Guess | None = g.get("guess")
+    return {} if known is None else {"guessed": known.said}
 
 
 def confirm(said: Any) -> None:

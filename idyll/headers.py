@@ -4,8 +4,8 @@ A WSGI layer rather than Flask's hooks: it also covers what never reaches Flask,
 """
 
 import logging
+import os
 import re
-import secrets
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
@@ -83,7 +83,7 @@ class Envelope:
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         asked = environ.get("HTTP_X_REQUEST_ID", "")
-        identifier = environ["idyll.request_id"] = asked if REQUEST_ID.match(asked) else secrets.token_hex(16)
+        identifier = environ["idyll.request_id"] = asked if REQUEST_ID.match(asked) else os.urandom(16).hex()
 
         def start(status: str, headers: Pairs, *rest: Any) -> Any:
             return start_response(status, self._all(environ, headers, identifier), *rest)

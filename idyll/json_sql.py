@@ -6,7 +6,7 @@ objects of them, which is where most of the time of a list went (docs/adr/007-ho
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Date, FromClause, Integer, Text, Uuid, literal_column
+from sqlalchemy import ColumnElement, Date, FromClause, Insert, Integer, Text, Uuid, literal_column
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -173,7 +173,7 @@ class Encoded(ColumnElement[str]):
 
 @compiles(Encoded)
 def _encoded(element: Encoded, compiler: SQLCompiler, **kw: Any) -> str:
-    if compiler.isinsert:
+    if isinstance(compiler.stack[-1].get("selectable"), Insert):
         # SQLAlchemy correlates what an UPDATE returns by itself, but not what an INSERT does.
         compiler.stack[-1]["correlate_froms"].add(element.source)
     return compiler.process(element.built, **kw)

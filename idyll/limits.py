@@ -9,6 +9,8 @@ import math
 import re
 import time
 from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
 from flask import Flask, current_app, request
@@ -135,22 +137,34 @@ return false
 """
 
 
-def flood(user_id: str) -> None:
+@contextmanager
+def flood(user_id: str) -> Iterator[Callable[[], None]]:
     """Counts a chat message: `CHAT_FLOOD_LIMIT` in any 10 seconds, over all instances where Redis is set.
 
-    Raises `TooManyRequests`.
+    It does not count when the block raises, or calls what it is given. Raises `TooManyRequests`.
     """
     moment, limit = time.time(), current_app.config["CHAT_FLOOD_LIMIT"]
     sent = _recent(user_id, moment)
     if len(sent) >= limit:
         _wait_for(sent[0], moment)
     sent.append(moment)
-    redis = shared()
-    asked = (redis.key("flood", user_id), moment, FLOOD_SECONDS, limit, uuid7())
-    oldest = redis.attempt(lambda client: client.eval(FLOOD, 1, *asked), lambda: None)
+    redis, name = shared(), uuid7()
+    key = redis.key("flood", user_id)
+    oldest = redis.attempt(lambda client: client.eval(FLOOD, 1, key, moment, FLOOD_SECONDS, limit, name), lambda: None)
     if oldest is not None:
         sent.remove(moment)
         _wait_for(float(oldest), moment)
+
+    def take_back() -> None:
+        with suppress(ValueError):  # it may be old by now
+            sent.remove(moment)
+        redis.attempt(lambda client: client.zrem(key, name), lambda: None)
+
+    try:
+        yield take_back
+    except BaseException:
+        take_back()
+        raise
 
 
 def _recent(user_id: str, moment: float) -> deque[float]:

@@ -1,7 +1,7 @@
 """The door to the sockets: who may come in, how long they may stay, and how an event reaches its handler."""
 
 import logging
-import secrets
+import os
 import time
 from contextlib import suppress
 from dataclasses import replace
@@ -52,7 +52,7 @@ def connect(auth: Any = None) -> None:
 
     Whatever else is raised becomes a refusal here: the library takes an error handler's answer for a yes.
     """
-    g.request_id = secrets.token_hex(16)
+    g.request_id = os.urandom(16).hex()
     try:
         _admit(auth)
     except Exception as error:  # noqa: BLE001 - fails closed, whatever it is
@@ -107,7 +107,7 @@ def disconnect(*_: Any) -> None:
 
 def handle(event: ClientEvent, *sent: Any) -> Any:
     """Runs the handler of a client's event; its result or a problem object is the acknowledgement."""
-    g.request_id = secrets.token_hex(16)
+    g.request_id = os.urandom(16).hex()
     try:
         return _answered(event, sent)
     except Exception as error:  # noqa: BLE001 - whatever it is becomes the acknowledgement

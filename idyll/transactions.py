@@ -5,7 +5,7 @@ is said with `record()`: the event is written in the transaction of its change a
 a change that was rolled back.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,18 +14,21 @@ from typing import Any
 import orjson
 from blinker import Signal
 from flask import g
-from sqlalchemy import Executable, Insert, insert
+from sqlalchemy import Executable, Insert, Select, insert
 
 from . import database, guess
 from .clock import now
 from .counters import ADVANCE, RIGHTS
-from .database import sqlite_writer
+from .database import execute, sqlite_writer
 from .events.catalogue import CATALOGUE
 from .events.models import Event
 from .extensions import db
+from .running import Rows
 
 EVENTS = insert(Event.__table__).inline()
-# Sent after every commit that others must hear of: the sockets of this process wake by it.
+# Sent before a commit that others must hear of: who is at rest, and would tell them at once, says so.
+committing = Signal()
+# Sent after every such commit: the sockets of this process wake by it.
 committed = Signal()
 
 
@@ -35,6 +38,11 @@ class _Open:
     owed: dict[Insert, list[dict[str, Any]]] = field(default_factory=dict)
     changes: list[tuple[Executable, dict[str, Any]]] = field(default_factory=list)
     rights: bool = False
+    # Something else may follow what comes now.
+    more: bool = False
+    # By a statement that has run, and what it has seen of the log.
+    told: bool = False
+    seen: Any = None
     begun_at: datetime = field(default_factory=now)
 
     def statements(self) -> list[tuple[Executable, Any]]:
@@ -50,6 +58,7 @@ class _Open:
 def transaction() -> Iterator[None]:
     """Commits at the end of the block, or rolls everything back when it raises."""
     if "transaction" in g:
+        more_follows()
         yield
         return
     database.release()  # a request never holds two connections, nor one while it waits for its turn
@@ -65,8 +74,8 @@ def transaction() -> Iterator[None]:
             raise
         finally:
             del g.transaction
-    if EVENTS in opened.owed or opened.rights:
-        committed.send()
+    if EVENTS in opened.owed or opened.told or opened.rights:
+        committed.send(seen=opened.seen)
 
 
 def rights_changed() -> None:
@@ -90,21 +99,45 @@ def owe(statement: Executable, row: dict[str, Any]) -> None:
 
 
 def record(name: str, data: dict[str, Any], *, about: str, of: str, audience: Sequence[str]) -> None:
-    """Appends an event to the durable log.
+    """Appends an event to the durable log; `data` is the payload that clients get, and the rest as for `event_of`."""
+    event = event_of(name, about=about, of=of, audience=audience)
+    owe(EVENTS, event | {"data": orjson.dumps(data).decode()})
 
-    `data` is the payload that clients get; `about` and `of` name the kind and the id of the thing, by which a replay
-    asks whether its reader may still see it; `audience` are rooms: `user:<id>`, `managers`, `members`, or a chat room.
+
+def event_of(name: str, *, about: str, of: str, audience: Sequence[str]) -> dict[str, Any]:
+    """The row of an event of this transaction, but for its payload.
+
+    `about` and `of` name the kind and the id of the thing, by which a replay asks whether its reader may still see it;
+    `audience` are rooms: `user:<id>`, `managers`, `members`, or a chat room.
     """
     if name not in CATALOGUE or not CATALOGUE[name].kept:
         raise ValueError(f"The catalogue of events has no {name} that is kept.")
-    owe(
-        EVENTS,
-        {
-            "name": name,
-            "data": orjson.dumps(data).decode(),
-            "about": about,
-            "of": of,
-            "audience": " ".join(f"|{room}|" for room in audience),
-            "created_at": g.transaction.begun_at,
-        },
-    )
+    return {
+        "name": name,
+        "about": about,
+        "of": of,
+        "audience": " ".join(f"|{room}|" for room in audience),
+        "created_at": g.transaction.begun_at,
+    }
+
+
+def more_follows() -> None:
+    """Says that the next statement is not all of this transaction, whatever it says of itself."""
+    g.transaction.more = True
+
+
+def recorded(seen: Any = None) -> None:
+    """Says that a statement of this transaction has recorded an event, and what it has `seen` of the log."""
+    g.transaction.told, g.transaction.seen = True, seen
+
+
+def execute_whole(statement: Select[Any], parameters: dict[str, Any], before: Mapping[bool, Select[Any]]) -> Rows:
+    """Runs a statement that makes a change and all that it owes: in one trip, where the transaction is nothing else.
+
+    Then it is committed when it says what it found. Before it goes one of two others, by whether somebody waits to tell
+    at once of what is committed.
+    """
+    opened: _Open = g.transaction
+    if opened.more or opened.statements():
+        return execute(statement, parameters)
+    return database.execute_alone(statement, parameters, before[any(awaited for _, awaited in committing.send())])

@@ -1,6 +1,8 @@
 """What changes in the very moment in which the follower looks: nobody is told too much by it, nor too little."""
 
+import json
 import time
+from collections import deque
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -17,6 +19,7 @@ from idyll.events.models import Event
 from idyll.extensions import db
 from idyll.live.connections import Connection
 from idyll.live.follower import Follower
+from idyll.transactions import committed, committing
 
 GIVES_PLACES = "UPDATE events SET position="
 ASKS_WHO_MAY_SEE = "SELECT events.position FROM events"
@@ -75,6 +78,18 @@ def heard(hub):
     return names
 
 
+@pytest.fixture
+def said(hub):
+    """The messages that were sent over a namespace."""
+
+    def words(connection):
+        queue = hub.server.eio.sockets[connection.engine].queue.queue
+        sent = [packet.data for packet in queue if packet is not None and packet.packet_type == MESSAGE]
+        return [json.loads(data[1:])[1]["message"] for data in sent if data.startswith('2["new_message"')]
+
+    return words
+
+
 @contextmanager
 def just_before(words, deed):
     """Something happens just before the first question that has these words."""
@@ -125,6 +140,82 @@ def test_who_gains_rights_while_recipients_are_chosen_misses_nothing(app, api, h
     with just_before(ASKS_WHO_MAY_SEE, lambda: hub.connections.set_actor(riser, promoted, riser.as_of)):
         step()
     assert sorted(heard(riser)) == ["new_notification", "task_created"]
+
+
+def say(api, who, words):
+    assert api.post("/api/chat/messages", who, {"message": words}).status_code == 201
+
+
+@pytest.fixture
+def told_at_once(follower):
+    """As when it runs: it hears of each commit, and goes along with those that let it."""
+    with committing.connected_to(follower.at_rest), committed.connected_to(follower.hear):
+        yield
+
+
+@pytest.mark.only_on("postgresql")
+def test_what_is_committed_with_its_place_is_told_without_asking_again(
+    app, api, hub, follower, told_at_once, socket, heard, owner
+):
+    olga = socket(owner)
+    hub.connections.add(olga)
+    hub.connections.join(olga, "team")
+    say(api, owner, "Cut")
+    questions = []
+
+    def note(_, statement, **__):
+        questions.append(statement)
+
+    with app.app_context(), asked.connected_to(note):
+        follower.step(look_at_rights=False)
+    assert heard(olga) == ["new_message"]
+    assert questions == []
+
+
+@pytest.mark.only_on("postgresql")
+@pytest.mark.parametrize("order", [1, -1])
+def test_whatever_the_order_in_which_it_is_heard_of_it_is_told_in_that_of_the_log(
+    api, hub, follower, told_at_once, step, socket, said, owner, order
+):
+    olga = socket(owner)
+    hub.connections.add(olga)
+    hub.connections.join(olga, "team")
+    for words in ("First", "Second", "Third"):
+        say(api, owner, words)
+    follower.seen = deque(list(follower.seen)[::order])
+    assert len(follower.seen) == 3
+    step()
+    assert said(olga) == ["First", "Second", "Third"]
+
+
+def test_what_waits_is_told_after_what_has_its_place_already(
+    api, hub, follower, told_at_once, step, socket, heard, owner
+):
+    olga = socket(owner)
+    hub.connections.add(olga)
+    hub.connections.join(olga, "team")
+    say(api, owner, "Cut")
+    assert api.post("/api/tasks", owner, {"name": "T", "deadline": "2030-01-01"}).status_code == 201
+    say(api, owner, "It is made")
+    step()
+    assert heard(olga) == ["new_message", "task_created", "new_message"]
+
+
+def test_who_missed_more_than_is_read_at_once_is_told_all_of_it(
+    app, api, hub, follower, step, socket, said, owner, monkeypatch
+):
+    monkeypatch.setitem(app.config, "CHAT_FLOOD_LIMIT", 10**6)
+    olga = socket(owner)
+    hub.connections.add(olga)
+    hub.connections.join(olga, "team")
+    words = [f"{n}" for n in range(sealing.BATCH + 20)]
+    for one in words:
+        say(api, owner, one)
+    with app.app_context():
+        while sealing.seal().waiting:
+            pass
+    step()
+    assert said(olga) == words
 
 
 @pytest.mark.database

@@ -158,16 +158,6 @@ def test_who_was_a_manager_a_moment_ago_writes_as_an_editor(app, api, moderator,
     assert api.post(path, moderator, body).status_code == 403
 
 
-@pytest.mark.only_on("postgresql")
-def test_a_message_of_somebody_known_costs_two_trips(api, editor):
-    assert api.post("/api/chat/messages", editor, {"message": "First"}).status_code == 201
-    trips: list[str] = []
-    with asked.connected_to(lambda _, statement, **__: trips.append(statement)):
-        assert api.post("/api/chat/messages", editor, {"message": "Second"}).status_code == 201
-    # The event leaves with COMMIT.
-    assert [statement.split()[2] for statement in trips] == ["messages", "events"]
-
-
 # -- rights that are lost while a request waits ----------------------------------------------------------------------
 
 DEMOTED = "UPDATE users SET role = 'editor' WHERE id = :id"

@@ -323,7 +323,7 @@ def test_an_answer_that_can_not_be_stored_has_no_effect(api, owner, monkeypatch)
 
 
 def test_a_fault_after_the_commit_leaves_the_answer_to_be_repeated(api, owner):
-    def breaks(*_):
+    def breaks(*_, **__):
         raise RuntimeError
 
     with committed.connected_to(breaks):

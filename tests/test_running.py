@@ -108,7 +108,7 @@ def test_a_pooler_that_forgets_what_was_prepared_costs_nothing_but_speed(app, ap
     for _ in range(2):
         assert everything(api, owner) == 201
     forget()
-    with caplog.at_level(logging.WARNING, "idyll.database"):
+    with caplog.at_level(logging.WARNING, "idyll.preparing"):
         assert everything(api, owner) == 201
     assert "prepared statements do not last here" in caplog.text
     assert app.extensions["prepares"] is False
@@ -125,6 +125,14 @@ def test_a_write_that_meets_a_forgetful_pooler_is_asked_to_come_again_and_leaves
     assert refused.headers["Retry-After"]
     assert api.post("/api/tasks", owner, FILM).status_code == 201
     assert len(api.get("/api/tasks", owner).json["data"]) == before + 1
+
+
+@pytest.mark.only_on("postgresql")
+def test_a_message_that_meets_a_forgetful_pooler_is_sent_once(api, owner, forget):
+    assert api.post("/api/chat/messages", owner, {"message": "Before"}).status_code == 201
+    forget()
+    assert api.post("/api/chat/messages", owner, {"message": "After"}).status_code == 201
+    assert len(api.get("/api/chat/messages", owner).json["data"]) == 2
 
 
 @pytest.mark.only_on("postgresql")

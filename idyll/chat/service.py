@@ -9,7 +9,7 @@ from ..actor import Actor
 from ..audit.service import note
 from ..clock import now
 from ..database import execute
-from ..errors import Conflict, Forbidden, Invalid, NotFound
+from ..errors import Conflict, Forbidden, Invalid, NotFound, TooManyRequests
 from ..events.service import forget, rewrite_of
 from ..ids import uuid7
 from ..json_sql import json_object, json_raw, json_text
@@ -18,7 +18,7 @@ from ..once import insert_once
 from ..pagination import Listing, asked_often
 from ..permissions import can_delete_message, can_edit_message, can_enter_room, is_manager
 from ..shapes import Shape, parsed
-from ..transactions import record
+from ..transactions import more_follows, record
 from ..users.models import User
 from ..users.roles import Role
 from ..users.service import known
@@ -87,15 +87,26 @@ def _place(places: dict[str, int], key: str, field: str) -> int:
 def send(text: str, *, room: str, client_id: str | None, by: Actor) -> tuple[str, bool]:
     """Stores a message once for its `client_id`; gives it, and whether it is new."""
     enter(room, viewer=by)
+    try:
+        with flood(str(by.id)) as take_back:
+            body = _store(text, room, client_id, by)
+            if body is None:
+                take_back()
+    except TooManyRequests:
+        more_follows()
+        # A repeat is no further message, be it of one that is just being stored. What is new is rolled back.
+        if client_id is None or _store(text, room, client_id, by) is not None:
+            raise
+        body = None
+    return (str(_sent(str(client_id), by)), False) if body is None else (body, True)
+
+
+def _store(text: str, room: str, client_id: str | None, by: Actor) -> str | None:
     key = uuid7()
     row = {"id": key, "room": room, "message": text, "sender_id": by.id, "client_id": client_id, "timestamp": now()}
+    row["type"] = MessageType.USER
     # Repeats sent at the same moment wait here for the first.
-    body = insert_once(messages, {**row, "type": MessageType.USER})
-    if body is None:
-        return str(_sent(str(client_id), by)), False
-    flood(str(by.id))
-    record("new_message", parsed(body), about="message", of=key, audience=[room])
-    return body, True
+    return insert_once(messages, row, "new_message", about="message", of=key, audience=[room])
 
 
 def _sent(client_id: str, by: Actor) -> str | None:

@@ -50,6 +50,14 @@ class Told(NamedTuple):
     audience: str
 
 
+class Seen(NamedTuple):
+    """The log as somebody saw it, and all events that have a place `after` one and up to the last."""
+
+    log: LogState
+    after: int
+    told: Sequence[Told] = ()
+
+
 _COUNTERS = Counter.__table__
 _LOCK = select(Counter.value).where(Counter.name == SEALED).with_for_update()
 _HEADS = [select(Counter.value).where(Counter.name == name).scalar_subquery() for name in (SEALED, SWEPT, RIGHTS)]
@@ -106,7 +114,40 @@ def _at_once(tell: bool) -> Select[Any]:
 
 _AT_ONCE = {tell: _at_once(tell) for tell in (True, False)}
 # A plan is kept as it was made: one from when the table was analysed empty would read all of it for each event.
-_LOCK_AND_PLAN = _LOCK.add_columns(func.set_config("enable_seqscan", "off", True))
+_PLAN = func.set_config("enable_seqscan", "off", True)
+_LOCK_AND_PLAN = _LOCK.add_columns(_PLAN)
+
+
+# -- an event that is written with its place, on PostgreSQL ----------------------------------------------------------
+
+# Whoever waits for a row for longer than this does so without the log.
+_PATIENCE = func.set_config("lock_timeout", "100ms", True)
+_free = _LOCK.with_for_update(skip_locked=True).subquery("free")
+_HOLD = select(func.set_config("idyll.log", "held", True)).select_from(_free).scalar_subquery()
+# What goes before a statement whose event is `placed`, by whether it may hold the log: it does, if that is free.
+BEFORE = {True: select(_PATIENCE, _PLAN, _HOLD), False: select(_PATIENCE, _PLAN)}
+_first = case(
+    (func.current_setting("idyll.log", True) == "held", ~exists().where(TABLE.c.position.is_(None))), else_=False
+)
+
+
+def placed(one: CTE) -> list[ColumnElement[Any]]:
+    """Takes the next place for the event of `one` row, if there is that row, the log is held, and nothing else waits.
+
+    Gives the columns that say so: the place, or null, and how far the log was swept, and the count of changed rights.
+    """
+    there = exists().select_from(one)
+    moved = (
+        update(_COUNTERS)
+        .where(_COUNTERS.c.name == SEALED, _first, there)
+        .values(value=_COUNTERS.c.value + 1)
+        .returning(_COUNTERS.c.value)
+        .cte("moved")
+    )
+    return [select(moved.c.value).scalar_subquery().label("position"), _heads.c.swept, _heads.c.rights]
+
+
+# -- places for what was committed without ---------------------------------------------------------------------------
 
 
 def seal() -> LogState:
@@ -116,12 +157,12 @@ def seal() -> LogState:
     a thing second waited for its row; so positions tell every thing's changes in their true order.
     """
     # Whoever comes later is not waited for: under steady writing there would be no end.
-    while (found := seal_some(tell=False)[0]).waiting:
+    while (found := seal_some(tell=False).log).waiting:
         pass
     return found
 
 
-def seal_some(*, tell: bool) -> tuple[LogState, list[Told]]:
+def seal_some(*, tell: bool) -> Seen:
     """One batch of it: the log as it is then, `waiting` if there may be more, and the events that got their place.
 
     They are read where there is somebody to `tell`.
@@ -137,8 +178,10 @@ def seal_some(*, tell: bool) -> tuple[LogState, list[Told]]:
             _place(rows)
     sealed, swept, rights = rows[0][:3]
     count = rows[-1].rank or 0
-    told = [Told(sealed + row.rank, *row[5:]) for row in rows] if tell and count else []
-    return LogState(sealed + count, swept, rights, count == BATCH), told
+    log = LogState(sealed + count, swept, rights, count == BATCH)
+    if not tell:
+        return Seen(log, log.sealed)
+    return Seen(log, sealed, [Told(sealed + row.rank, *row[5:]) for row in rows] if count else [])
 
 
 def _place(rows: Sequence[Any]) -> None:
@@ -158,24 +201,30 @@ def _runs(ids: Sequence[int]) -> Iterator[tuple[int, tuple[int, int]]]:
             start = i + 1
 
 
-_STATE = select(*_HEADS, exists().where(TABLE.c.position.is_(None)))
+_waiting = exists().where(TABLE.c.position.is_(None)).label("waiting")
 _BETWEEN = (
     select(*[TABLE.c[name] for name in Told._fields])
-    .where(
-        TABLE.c.position > bindparam("after", type_=BigInteger()),
-        TABLE.c.position <= bindparam("upto", type_=BigInteger()),
-    )
+    .where(TABLE.c.position > bindparam("after", type_=BigInteger()), TABLE.c.position <= _HEADS[0])
     .order_by(TABLE.c.position)
     .limit(BATCH)
 )
+_between = _BETWEEN.subquery("between")
+_LOOK = select(_heads, _waiting, _between).select_from(_heads.outerjoin(_between, true())).order_by(_between.c.position)
+NOWHERE = 2**62  # which no log reaches
 
 
 def state() -> LogState:
-    row: Any = execute(_STATE, {}).one()
-    return LogState(int(row[0]), int(row[1]), int(row[2]), bool(row[3]))
+    return look().log
 
 
-def between(after: int, upto: int) -> Sequence[Told]:
-    """The log's next events after one position and up to another, in order; a batch at most."""
-    found: Sequence[Told] = execute(_BETWEEN, {"after": after, "upto": upto}).all()
-    return found
+def look(after: int = NOWHERE) -> Seen:
+    """The log, and its next events after a position, in order: a batch at most."""
+    return _seen(execute(_LOOK, {"after": after}).all(), after)
+
+
+def _seen(rows: Sequence[Any], after: int) -> Seen:
+    sealed, swept, rights, waiting = rows[0][:4]
+    told = [Told(*row[4:]) for row in rows] if rows[0].position is not None else []
+    if len(told) == BATCH:
+        sealed, waiting = told[-1].position, True  # as far as it was read
+    return Seen(LogState(sealed, swept, rights, bool(waiting)), after, told)

@@ -15,7 +15,7 @@ from ..extensions import socketio
 from ..headers import PROBES, is_allowed
 from ..limits import network
 from ..sweeping import sweep
-from ..transactions import committed
+from ..transactions import committed, committing
 from . import instances
 from .engine import FLUSH_SECONDS, install
 from .follower import TICK_SECONDS, Follower
@@ -148,7 +148,8 @@ class Door:
 
     def open(self) -> None:
         """Called in the worker once it serves."""
-        committed.connect(self.follower.wake_and_seal)
+        committing.connect(self.follower.at_rest)
+        committed.connect(self.follower.hear)
         spawn(self.follower.run)
         spawn(self.follower.watch)
         spawn(self._watch)

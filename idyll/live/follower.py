@@ -7,7 +7,8 @@ others has written the event, and whoever reads next sends it.
 import logging
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from flask import Flask
@@ -18,7 +19,7 @@ from ..connections import engine_apart
 from ..database import read_apart, release
 from ..events import sealing
 from ..events import service as events
-from ..events.sealing import LogState, Told
+from ..events.sealing import NOWHERE, LogState, Seen, Told
 from .hub import Hub
 from .recipients import Recipients
 
@@ -26,7 +27,8 @@ log = logging.getLogger(__name__)
 TICK_SECONDS = 0.5
 SLEEP_AFTER = 60.0  # seconds without a socket or a call, after which the database is left alone
 SESSIONS_A_TICK = 50  # more would hold everybody up for as long as sending to all does
-LEAST_PAUSE, LONGEST_PAUSE = 0.001, 0.05  # seconds
+LEAST_PAUSE, LONGEST_PAUSE = 0.001, 0.1  # seconds
+MOST_PAUSES = 5  # as long as the sending, one for each event of a look
 
 
 class Follower:
@@ -35,23 +37,34 @@ class Follower:
         self.hub = hub
         self.woken = threading.Event()
         self.committed = False  # here, since the last step
+        self.seen: deque[Seen] = deque()  # by what was committed here with its place
         self.known = (0, 0)
         self.engine: Engine | None = None
         self.position = 0
         self.turn = 0
-        self.sending = 0.0  # seconds that it took last
-        self.stepping = False
+        self.sending, self.events = 0.0, 0  # how long it took last, and of how many
+        self.stepping = self.resting = False
         self.failing = False
 
     def wake(self) -> None:
         """Something was committed elsewhere."""
         self.woken.set()
 
-    def wake_and_seal(self, *_: object) -> None:
+    def at_rest(self, _: object = None) -> bool:
+        """Whether what is committed here now, with its place, would be told at once."""
+        return self._is_heard() and not self.resting
+
+    def hear(self, _: object = None, *, seen: Seen | None = None) -> None:
         """Something was committed here; if nobody is here or elsewhere to hear of it, a tick is soon enough."""
-        if self.hub.connections or self.hub.bus.shared.client is not None:
-            self.committed = True
+        if self._is_heard():
+            if seen is None:
+                self.committed = True
+            else:
+                self.seen.append(seen)
             self.woken.set()
+
+    def _is_heard(self) -> bool:
+        return len(self.hub.connections) > 0 or self.hub.bus.shared.client is not None
 
     def awake(self) -> bool:
         """Somebody may be interested: otherwise a database that sleeps when nobody asks can do so."""
@@ -80,7 +93,9 @@ class Follower:
                 self.stepping = False
             # What is committed meanwhile goes out together: a write to a socket costs as much for one event as for ten.
             if self.sending >= LEAST_PAUSE:
-                time.sleep(min(2 * self.sending, LONGEST_PAUSE))
+                self.resting = True
+                time.sleep(min(min(self.events, MOST_PAUSES) * self.sending, LONGEST_PAUSE))
+                self.resting = False
 
     def watch(self) -> None:
         """Rights end in time even while a step takes long, since another process holds the log."""
@@ -105,28 +120,44 @@ class Follower:
 
     def step(self, *, look_at_rights: bool) -> None:
         """Everything committed until now: rights first, then events."""
-        # When something waits for its place, nobody need ask. Should another process hold the log, `watch` goes on.
-        known, self.committed = self.committed, False
-        self.sending = 0.0
-        state, fresh = self._seal_some() if known else (sealing.state(), [])
-        found = self._look_at_rights(state)
-        self._pass_on(state, fresh)
-        while state.waiting:
-            state, fresh = self._seal_some()
-            self._pass_on(state, fresh)
+        self.sending, self.events = 0.0, 0
+        found = False
+        for seen in self._news():
+            found |= self._look_at_rights(seen.log)
+            self._pass_on(seen)
         # Last, so that no event waits for it.
         if look_at_rights and not found:
             self._look_at_some()
 
-    def _seal_some(self) -> tuple[LogState, Sequence[Told]]:
+    def _news(self) -> Iterator[Seen]:
+        """What was committed here with its place, then what waits for one; a look, if nobody here knows of anything."""
+        brought = list(self.seen)
+        self.seen.clear()
+        yield from brought
+        if brought and not self.committed:
+            return
+        # When something waits for its place, nobody need ask. Should another process hold the log, `watch` goes on.
+        seen = self._seal_some() if self.committed else sealing.look(self._told_until())
+        yield seen
+        while seen.log.waiting:
+            seen = self._seal_some()
+            yield seen
+
+    def _seal_some(self) -> Seen:
+        self.committed = False
         return sealing.seal_some(tell=len(self.hub.connections) > 0)
 
-    def _pass_on(self, state: LogState, fresh: Sequence[Told]) -> None:
+    def _told_until(self) -> int:
+        """After a pause there may be much that nobody here was there for."""
+        oldest = min((connection.start for connection in self.hub.connections), default=NOWHERE)
+        return max(self.position, oldest)
+
+    def _pass_on(self, seen: Seen) -> None:
         """To the other processes, and to the sockets of this one."""
-        if (state.sealed, state.rights) != self.known:
-            self.known = (state.sealed, state.rights)
+        if (seen.log.sealed, seen.log.rights) != self.known:
+            self.known = (seen.log.sealed, seen.log.rights)
             self.hub.bus.say("wake")
-        self._tell(state, fresh)
+        self._tell(seen)
 
     def _look_at_rights(self, state: LogState) -> bool:
         """Until all open sockets go by rights as new as the state; whether any did not."""
@@ -145,27 +176,21 @@ class Follower:
             self.turn = start + len(asked)
             self.hub.set_rights(asked, rights_of(connection.actor for connection in asked))
 
-    def _tell(self, state: LogState, fresh: Sequence[Told]) -> None:
-        """Sends everything up to the log's end; `fresh` are its last events, if they are at hand."""
-        if not self.hub.connections:
-            self.position = state.sealed
-        oldest = min((connection.start for connection in self.hub.connections), default=state.sealed)
-        # After a pause there may be much that nobody here was there for.
-        self.position = max(self.position, oldest)
-        while self.position < state.sealed:
-            if fresh and fresh[0].position <= self.position + 1:
-                rows: Sequence[Told] = [event for event in fresh if event.position > self.position]
-            else:
-                rows = sealing.between(self.position, state.sealed)
+    def _tell(self, seen: Seen) -> None:
+        """Sends everything up to the log's end."""
+        while (told := self._told_until()) < seen.log.sealed:
+            fresh = seen if seen.after <= told else sealing.look(told)
+            rows = [event for event in fresh.told if event.position > told]
             # Also of those who came in since, who may have lost since what they were admitted with.
-            self._look_at_rights(state)
+            self._look_at_rights(fresh.log)
             recipients = Recipients(self.hub.connections, rows)
             # Nothing is read while it is sent: the connection is better used elsewhere.
             release()
             began = time.monotonic()
             self.hub.emit_all((row.name, with_event_id(row), recipients.of(row)) for row in rows)
             self.sending += time.monotonic() - began
-            self.position = rows[-1].position if len(rows) == sealing.BATCH else state.sealed
+            self.events += len(rows)
+            self.position = fresh.log.sealed
 
 
 def with_event_id(row: Told) -> str:

@@ -9,7 +9,7 @@ from wsgi import app
 __all__ = ["app"]
 
 
-def die(_: object) -> None:
+def die(*_: object, **__: object) -> None:
     os.killpg(os.getpgid(0), signal.SIGKILL)
 
 

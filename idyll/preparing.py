@@ -1,0 +1,45 @@
+"""Statements that PostgreSQL parses and plans once a connection: `PREPARE` at the first use, and `EXECUTE`."""
+
+import logging
+from itertools import count
+from typing import Any
+
+from flask import current_app
+from sqlalchemy.pool import PoolProxiedConnection
+
+from .running import Fixed
+
+log = logging.getLogger(__name__)
+# A pooler between us handed the connection's statements to somebody else: 26000 not there, 42P05 there already.
+UNPREPARED = frozenset(("26000", "42P05"))
+_names = count(1)
+
+
+def prepares() -> bool:
+    """Whether connections last, as far as is known."""
+    return bool(current_app.extensions["prepares"])
+
+
+def by_name(plan: Fixed, text: str, connection: PoolProxiedConnection) -> str:
+    """`EXECUTE`, and before it `PREPARE` where this connection sees the statement for the first time."""
+    if plan.expands:
+        return text
+    prepared = plan.prepared
+    names = connection.info.setdefault("names", {})
+    name = names.get(prepared)
+    if name is not None:
+        return f"EXECUTE {name}{prepared.arguments}"
+    name = names[prepared] = f"idyll_{next(_names)}"
+    return f"PREPARE {name}{prepared.types} AS {prepared.text}; EXECUTE {name}{prepared.arguments}"
+
+
+def forget_names(connection: PoolProxiedConnection, error: BaseException) -> None:
+    """Nobody knows how far a trip came that failed. The next names are new ones."""
+    connection.info.pop("names", None)
+    if is_unprepared(error) and prepares():
+        log.warning("prepared statements do not last here: a pooler in transaction mode? they are not used any more")
+        current_app.extensions["prepares"] = False
+
+
+def is_unprepared(error: Any) -> bool:
+    return getattr(error, "pgcode", None) in UNPREPARED
