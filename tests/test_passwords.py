@@ -1,5 +1,8 @@
 """How passwords are kept: what a hash costs, which are refused, how many are hashed at a time."""
 
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
@@ -7,6 +10,7 @@ import pytest
 from conftest import CHEAP_HASH, PASSWORD
 from doors import log_in, refused
 from marshmallow import ValidationError
+from servers import ROOT
 from sqlalchemy import select, update
 from talk import until
 from werkzeug.security import check_password_hash, generate_password_hash
@@ -40,6 +44,14 @@ def test_a_hash_costs_what_owasp_asks_for_and_all_together_fit_a_small_host():
     assert (name, int(n), int(r), int(p)) == ("scrypt", 2**15, 8, 3)
     memory = 128 * int(n) * int(r)
     assert memory * concurrency.PARALLEL_HASHES <= 64 * MIB
+
+
+def test_on_one_core_passwords_are_hashed_one_after_the_other():
+    """By turns they would take each other's place in its cache."""
+    alone = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); from idyll import concurrency as c; "
+    for core, places in ((alone, 1), ("from idyll import concurrency as c; ", min(len(os.sched_getaffinity(0)), 2))):
+        asked = [sys.executable, "-c", f"{core}print(c.PARALLEL_HASHES)"]
+        assert subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True).stdout == f"{places}\n"
 
 
 def test_every_hash_has_a_salt_of_its_own(app):
