@@ -9,7 +9,7 @@ from flask import current_app
 from psycopg2 import STRING
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE, new_type, register_type
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import InvalidatePoolError
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.pool import ConnectionPoolEntry, PoolResetState
 
 from .extensions import db
@@ -105,6 +105,14 @@ def _ping(engine: Engine, connection: Any, entry: ConnectionPoolEntry, _: Any) -
         except engine.dialect.loaded_dbapi.Error as error:
             # The whole pool is from before the restart; it connects anew and asks again.
             raise InvalidatePoolError from error
+
+
+def wrapped(error: Exception, *, lost: bool) -> BaseException:
+    """An error of the driver, as SQLAlchemy's."""
+    dialect = db.engine.dialect
+    options: Any = {"connection_invalidated": lost, "dialect": dialect, "hide_parameters": True}
+    made: BaseException = DBAPIError.instance("", None, error, dialect.loaded_dbapi.Error, **options)
+    return made
 
 
 # -- how each database begins a transaction, and rests without one -------------------------------------------------

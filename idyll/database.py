@@ -14,14 +14,15 @@ from sqlalchemy.pool import PoolProxiedConnection
 
 from . import guess
 from .concurrency import patient_postgres
-from .connections import BEGIN, ROLL_BACK, kind, prepare
+from .connections import BEGIN, ROLL_BACK, kind, prepare, wrapped
 from .extensions import db
 from .hosts import statements_last
-from .preparing import by_name, forget_names, is_unprepared, prepares
+from .preparing import by_name, forget_names, is_unprepared, keep_names, prepares
 from .running import Plan, Rows, fixed, planned
 
 log = logging.getLogger(__name__)
 BEGIN_WITH = "BEGIN; "
+OVER = "The transaction was one statement, and is committed."
 LOCK_NOT_AVAILABLE = "55P03"  # within the lock_timeout
 # Sent for each statement, before it runs and after it.
 asked, answered = Signal(), Signal()
@@ -51,8 +52,8 @@ def execute(statement: Executable, parameters: Any = None) -> Rows:
     on PostgreSQL prepared. Never pass them with a statement that is made for one request: it would be kept for ever.
     """
     here, kept = _here(), parameters is not None
-    if "over" in here and not isinstance(statement, Select):
-        raise RuntimeError("The transaction was one statement, and is committed.")
+    if "over" in here:
+        raise RuntimeError(OVER)
     if isinstance(parameters, list) and len(parameters) == 1:
         [parameters] = parameters
     if "guess" in here:
@@ -126,6 +127,7 @@ def _answer(plan: Plan, text: str, values: Any, sent: str, connection: PoolProxi
     except BaseException as error:
         _give_up(connection, error)
         raise
+    keep_names(connection)
     changed = cursor.rowcount
     cursor.close()
     if answered.receivers:
@@ -148,21 +150,14 @@ def _give_up(connection: PoolProxiedConnection, error: BaseException) -> None:
         forget_names(connection, error)
     if g.get("reader") is connection:
         release()
-    raise _wrapped(error, lost=lost) from error
-
-
-def _wrapped(error: Exception, *, lost: bool) -> BaseException:
-    kind, dialect = db.engine.dialect.loaded_dbapi.Error, db.engine.dialect
-    options: Any = {"connection_invalidated": lost, "dialect": dialect, "hide_parameters": True}
-    made: BaseException = DBAPIError.instance("", None, error, kind, **options)
-    return made
+    raise wrapped(error, lost=lost) from error
 
 
 def _lent(engine: Engine) -> PoolProxiedConnection:
     try:
         return engine.raw_connection()
     except engine.dialect.loaded_dbapi.Error as error:
-        raise _wrapped(error, lost=True) from error
+        raise wrapped(error, lost=True) from error
 
 
 def reader() -> PoolProxiedConnection:
@@ -209,14 +204,15 @@ def begin() -> None:
     guess.once_more()
 
 
-def execute_alone(statement: Executable, parameters: Any, before: Executable) -> Rows:
+def execute_alone(statement: Executable, parameters: Any, before: Executable) -> tuple[Rows, bool]:
     """Runs the one statement of a transaction, and another one `before` it: in one trip, if the database takes it so.
 
-    What then does not get a lock within the `lock_timeout` that was set by the one before, waits for it without that.
+    Gives what it found, and whether it is committed. What does not get a lock within the `lock_timeout` that was set by
+    the one before, waits for it without that.
     """
     here = _here()
     if here.get("first") != BEGIN_WITH:
-        return execute(statement, parameters)
+        return execute(statement, parameters), False
     here.first = ""
     ahead(before, {})
     try:
@@ -225,16 +221,22 @@ def execute_alone(statement: Executable, parameters: Any, before: Executable) ->
         if not is_unprepared(error.orig) and getattr(error.orig, "pgcode", None) != LOCK_NOT_AVAILABLE:
             raise
         here.first = BEGIN_WITH
-        return execute(statement, parameters)
-    here.over = True
-    return found
+        return execute(statement, parameters), False
+    here.first = BEGIN_WITH  # of what may follow where nothing was done
+    return found, True
+
+
+def nothing_more() -> None:
+    """The transaction has been committed, by its one statement."""
+    del g.first
+    g.over = True
 
 
 def commit(owed: Sequence[tuple[Executable, Any]]) -> None:
     """Runs what is owed and commits, all in one trip where the database takes it so."""
     if g.pop("over", False):
         if owed:
-            raise RuntimeError("The transaction was one statement, and is committed.")
+            raise RuntimeError(OVER)
     elif db.engine.dialect.name == "postgresql":
         make_sure_again()
         _commit_at_once(owed, g.held)
@@ -257,6 +259,7 @@ def _commit_at_once(owed: Sequence[tuple[Executable, Any]], connection: PoolProx
         return  # nothing was begun
     try:
         cursor.execute(first.encode() + b"; ".join([*parts, b"COMMIT"]))
+        keep_names(connection)
         done = cursor.statusmessage
     except BaseException as error:
         _give_up(connection, error)

@@ -30,12 +30,22 @@ def by_name(plan: Fixed, text: str, connection: PoolProxiedConnection) -> str:
     if name is not None:
         return f"EXECUTE {name}{prepared.arguments}"
     name = names[prepared] = f"idyll_{next(_names)}"
+    connection.info.setdefault("unsure", []).append(prepared)
     return f"PREPARE {name}{prepared.types} AS {prepared.text}; EXECUTE {name}{prepared.arguments}"
 
 
+def keep_names(connection: PoolProxiedConnection) -> None:
+    """What was to be prepared in a trip is."""
+    connection.info.pop("unsure", None)
+
+
 def forget_names(connection: PoolProxiedConnection, error: BaseException) -> None:
-    """Nobody knows how far a trip came that failed. The next names are new ones."""
-    connection.info.pop("names", None)
+    """Nobody knows how far a trip came that failed: what it was to prepare gets another name next time."""
+    names = connection.info.get("names", {})
+    for prepared in connection.info.pop("unsure", ()):
+        names.pop(prepared, None)
+    if is_unprepared(error):
+        names.clear()
     if is_unprepared(error) and prepares():
         log.warning("prepared statements do not last here: a pooler in transaction mode? they are not used any more")
         current_app.extensions["prepares"] = False

@@ -40,9 +40,10 @@ class _Open:
     rights: bool = False
     # Something else may follow what comes now.
     more: bool = False
-    # By a statement that has run, and what it has seen of the log.
+    # By a statement that has run, what it has seen of the log, and whether it was the whole and is committed.
     told: bool = False
     seen: Any = None
+    whole: bool = False
     begun_at: datetime = field(default_factory=now)
 
     def statements(self) -> list[tuple[Executable, Any]]:
@@ -128,16 +129,21 @@ def more_follows() -> None:
 
 def recorded(seen: Any = None) -> None:
     """Says that a statement of this transaction has recorded an event, and what it has `seen` of the log."""
-    g.transaction.told, g.transaction.seen = True, seen
+    opened: _Open = g.transaction
+    opened.told, opened.seen = True, seen
+    if opened.whole:
+        database.nothing_more()
 
 
 def execute_whole(statement: Select[Any], parameters: dict[str, Any], before: Mapping[bool, Select[Any]]) -> Rows:
     """Runs a statement that makes a change and all that it owes: in one trip, where the transaction is nothing else.
 
-    Then it is committed when it says what it found. Before it goes one of two others, by whether somebody waits to tell
-    at once of what is committed.
+    Then it is committed when it says what it found, and nothing may follow once it is `recorded`. Before it goes one of
+    two others, by whether somebody waits to tell at once of what is committed.
     """
     opened: _Open = g.transaction
     if opened.more or opened.statements():
         return execute(statement, parameters)
-    return database.execute_alone(statement, parameters, before[any(awaited for _, awaited in committing.send())])
+    awaited = any(waits for _, waits in committing.send())
+    found, opened.whole = database.execute_alone(statement, parameters, before[awaited])
+    return found

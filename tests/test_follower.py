@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections import deque
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -11,8 +10,9 @@ from conftest import actor
 from engineio import socket as engine
 from engineio.packet import MESSAGE
 from flask_jwt_extended import decode_token
-from sqlalchemy import select
+from sqlalchemy import delete, select, update
 
+from idyll.counters import Counter
 from idyll.database import asked
 from idyll.events import sealing
 from idyll.events.models import Event
@@ -153,13 +153,19 @@ def told_at_once(follower):
         yield
 
 
-@pytest.mark.only_on("postgresql")
-def test_what_is_committed_with_its_place_is_told_without_asking_again(
-    app, api, hub, follower, told_at_once, socket, heard, owner
-):
+@pytest.fixture
+def olga(hub, socket, owner):
+    """The owner, who listens to the team."""
     olga = socket(owner)
     hub.connections.add(olga)
     hub.connections.join(olga, "team")
+    return olga
+
+
+@pytest.mark.only_on("postgresql")
+def test_what_is_committed_with_its_place_is_told_without_asking_again(
+    app, api, follower, told_at_once, olga, heard, owner
+):
     say(api, owner, "Cut")
     questions = []
 
@@ -172,28 +178,72 @@ def test_what_is_committed_with_its_place_is_told_without_asking_again(
     assert questions == []
 
 
-@pytest.mark.only_on("postgresql")
-@pytest.mark.parametrize("order", [1, -1])
-def test_whatever_the_order_in_which_it_is_heard_of_it_is_told_in_that_of_the_log(
-    api, hub, follower, told_at_once, step, socket, said, owner, order
+def test_what_is_heard_of_together_is_told_in_the_order_of_the_log(
+    api, follower, told_at_once, step, olga, said, owner
 ):
-    olga = socket(owner)
-    hub.connections.add(olga)
-    hub.connections.join(olga, "team")
     for words in ("First", "Second", "Third"):
         say(api, owner, words)
-    follower.seen = deque(list(follower.seen)[::order])
-    assert len(follower.seen) == 3
     step()
     assert said(olga) == ["First", "Second", "Third"]
 
 
-def test_what_waits_is_told_after_what_has_its_place_already(
-    api, hub, follower, told_at_once, step, socket, heard, owner
+@pytest.mark.only_on("postgresql")
+def test_what_others_have_placed_is_told_right_after_a_message_from_here(
+    app, api, follower, told_at_once, olga, said, owner
 ):
-    olga = socket(owner)
-    hub.connections.add(olga)
-    hub.connections.join(olga, "team")
+    say(api, owner, "From here")
+    with committed.muted():
+        say(api, owner, "From elsewhere")
+    follower.wake()
+    with app.app_context():
+        follower.step(look_at_rights=False)
+    assert said(olga) == ["From here", "From elsewhere"]
+
+
+@pytest.mark.only_on("postgresql")
+@pytest.mark.parametrize("busy", ["stepping", "resting"])
+def test_what_is_deleted_before_it_is_told_is_not_told(api, follower, told_at_once, step, olga, heard, owner, busy):
+    setattr(follower, busy, True)
+    gone = api.post("/api/chat/messages", owner, {"message": "Forget it"}).json["id"]
+    assert api.delete(f"/api/chat/messages/{gone}", owner).status_code == 204
+    setattr(follower, busy, False)
+    step()
+    assert heard(olga) == ["message_deleted"]
+
+
+@pytest.mark.parametrize("listening", [True, False])
+def test_a_log_that_is_shorter_than_it_was_is_followed_from_its_end(
+    app, api, hub, follower, step, socket, said, owner, listening
+):
+    """The database was restored from a backup."""
+    before = socket(owner, "before")
+    hub.connections.add(before)
+    for n in range(5):
+        say(api, owner, f"{n}")
+    step()
+    assert follower.position == 5
+    with app.app_context(), db.engine.begin() as connection:
+        connection.execute(delete(Event).where(Event.position > 2))
+        connection.execute(update(Counter).where(Counter.name == sealing.SEALED).values(value=2))
+    if not listening:
+        hub.connections.remove(before)
+    step()
+    late = socket(owner, "late")
+    hub.connections.add(late)
+    hub.connections.join(late, "team")
+    say(api, owner, "After it")
+    step()
+    assert said(late) == ([] if listening else ["After it"])  # who was there has to come back
+
+
+def test_a_log_that_is_shorter_than_somebody_said_is_not_waited_for(app, follower, olga):
+    said = sealing.LogState(sealed=100, swept=0, rights=0, waiting=False)
+    with app.app_context():
+        follower._tell(sealing.Seen(said, after=50))
+    assert follower.position == 0
+
+
+def test_what_waits_is_told_after_what_has_its_place_already(api, told_at_once, step, olga, heard, owner):
     say(api, owner, "Cut")
     assert api.post("/api/tasks", owner, {"name": "T", "deadline": "2030-01-01"}).status_code == 201
     say(api, owner, "It is made")
@@ -201,13 +251,8 @@ def test_what_waits_is_told_after_what_has_its_place_already(
     assert heard(olga) == ["new_message", "task_created", "new_message"]
 
 
-def test_who_missed_more_than_is_read_at_once_is_told_all_of_it(
-    app, api, hub, follower, step, socket, said, owner, monkeypatch
-):
+def test_who_missed_more_than_is_read_at_once_is_told_all_of_it(app, api, step, olga, said, owner, monkeypatch):
     monkeypatch.setitem(app.config, "CHAT_FLOOD_LIMIT", 10**6)
-    olga = socket(owner)
-    hub.connections.add(olga)
-    hub.connections.join(olga, "team")
     words = [f"{n}" for n in range(sealing.BATCH + 20)]
     for one in words:
         say(api, owner, one)

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -22,7 +22,7 @@ from idyll.events.models import Event
 from idyll.events.sealing import SEALED, Seen
 from idyll.events.service import event_id
 from idyll.extensions import db
-from idyll.transactions import committed, committing, execute_whole, owe, transaction
+from idyll.transactions import committed, committing, execute_whole, owe, recorded, transaction
 from idyll.users.models import User
 
 pytestmark = [pytest.mark.database, pytest.mark.only_on("postgresql")]
@@ -130,12 +130,15 @@ def test_a_log_that_somebody_holds_holds_nobody_up(app, api, owner, heard, look)
 
 def test_messages_of_many_at_once_get_different_places_without_a_gap(app, api, owner, heard, look):
     def send(n: int) -> Any:
+        if n % 10 == 0:  # as the follower does
+            with app.app_context():
+                sealing.seal()
         return Api(app).post(MESSAGES, owner, {"message": f"{n}"})
 
     app.config["CHAT_FLOOD_LIMIT"], limit = 1000, app.config["CHAT_FLOOD_LIMIT"]
     try:
         with ThreadPoolExecutor(8) as pool:
-            answers = list(pool.map(send, range(80)))
+            answers = [send(0), *pool.map(send, range(1, 80))]
     finally:
         app.config["CHAT_FLOOD_LIMIT"] = limit
     assert {answer.status_code for answer in answers} == {201}
@@ -213,6 +216,7 @@ def changed_at_the_end() -> None:
 def done_in_one(then: Callable[[], None]) -> None:
     with transaction():
         execute_whole(WHOLE, {}, BEFORE)
+        recorded()
         then()
 
 
@@ -223,6 +227,18 @@ def test_nothing_is_changed_after_what_was_all_of_the_transaction(app, look, cha
             done_in_one(change)
         with transaction():  # and the next one is a transaction again
             change()
+    assert look(select(Counter.value).where(Counter.name == SEALED)) == [(1,)]
+
+
+def test_what_follows_a_statement_that_did_nothing_is_a_transaction(app, look):
+    with app.app_context():
+        with suppress(ZeroDivisionError), transaction():
+            execute_whole(WHOLE, {}, BEFORE)
+            changed_at_once()
+            raise ZeroDivisionError
+        with transaction():
+            execute_whole(WHOLE, {}, BEFORE)
+            changed_at_the_end()
     assert look(select(Counter.value).where(Counter.name == SEALED)) == [(1,)]
 
 

@@ -10,8 +10,9 @@ from ..extensions import MYSQL, Model
 class Event(Model):
     """One change as clients are told of it.
 
-    `position` is its place in the log and its `eventId`. It is given after the commit (`events.service.seal`):
-    numbers taken inside of transactions become visible out of order, and a reader would skip the late ones.
+    `position` is its place in the log and its `eventId`. It is given after the commit, or by who holds the
+    log until its own (`events.sealing`): numbers taken inside of transactions become visible out of order, and a reader
+    would skip the late ones.
     """
 
     __tablename__ = "events"

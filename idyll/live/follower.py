@@ -7,7 +7,6 @@ others has written the event, and whoever reads next sends it.
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -36,8 +35,9 @@ class Follower:
         self.app = app
         self.hub = hub
         self.woken = threading.Event()
-        self.committed = False  # here, since the last step
-        self.seen: deque[Seen] = deque()  # by what was committed here with its place
+        self.committed = False  # here, since the last step, and waits for its place
+        self.placed = False  # maybe, by others or here, and was not looked at
+        self.seen: Seen | None = None  # by what was committed here with its place a moment ago
         self.known = (0, 0)
         self.engine: Engine | None = None
         self.position = 0
@@ -48,10 +48,11 @@ class Follower:
 
     def wake(self) -> None:
         """Something was committed elsewhere."""
+        self.placed = True
         self.woken.set()
 
     def at_rest(self, _: object = None) -> bool:
-        """Whether what is committed here now, with its place, would be told at once."""
+        """Whether what is committed here now with its place would soon be told."""
         return self._is_heard() and not self.resting
 
     def hear(self, _: object = None, *, seen: Seen | None = None) -> None:
@@ -59,8 +60,10 @@ class Follower:
         if self._is_heard():
             if seen is None:
                 self.committed = True
-            else:
-                self.seen.append(seen)
+            elif self.seen is None and not (self.stepping or self.resting or self.placed):
+                self.seen = seen
+            else:  # what has to wait is looked at again: it may be deleted meanwhile
+                self.seen, self.placed = None, True
             self.woken.set()
 
     def _is_heard(self) -> bool:
@@ -122,20 +125,21 @@ class Follower:
         """Everything committed until now: rights first, then events."""
         self.sending, self.events = 0.0, 0
         found = False
-        for seen in self._news():
+        for seen in self._news(full=look_at_rights):
             found |= self._look_at_rights(seen.log)
             self._pass_on(seen)
         # Last, so that no event waits for it.
         if look_at_rights and not found:
             self._look_at_some()
 
-    def _news(self) -> Iterator[Seen]:
-        """What was committed here with its place, then what waits for one; a look, if nobody here knows of anything."""
-        brought = list(self.seen)
-        self.seen.clear()
-        yield from brought
-        if brought and not self.committed:
-            return
+    def _news(self, *, full: bool) -> Iterator[Seen]:
+        """What was committed here with its place a moment ago; unless that is all, what waits for one, or a look."""
+        brought, self.seen = self.seen, None
+        if brought is not None:
+            yield brought
+            if not (full or self.committed or self.placed):
+                return
+        self.placed = False
         # When something waits for its place, nobody need ask. Should another process hold the log, `watch` goes on.
         seen = self._seal_some() if self.committed else sealing.look(self._told_until())
         yield seen
@@ -178,8 +182,13 @@ class Follower:
 
     def _tell(self, seen: Seen) -> None:
         """Sends everything up to the log's end."""
+        if not self.hub.connections:
+            # It may be lower than it was: the database was restored from a backup.
+            self.position = seen.log.sealed
         while (told := self._told_until()) < seen.log.sealed:
             fresh = seen if seen.after <= told else sealing.look(told)
+            if fresh.log.sealed <= told:
+                return  # likewise
             rows = [event for event in fresh.told if event.position > told]
             # Also of those who came in since, who may have lost since what they were admitted with.
             self._look_at_rights(fresh.log)
