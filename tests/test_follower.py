@@ -188,6 +188,21 @@ def test_what_is_heard_of_together_is_told_in_the_order_of_the_log(
 
 
 @pytest.mark.only_on("postgresql")
+def test_many_messages_get_their_places_together(app, api, follower, told_at_once, step, olga, said, owner):
+    for words in ("First", "Second"):
+        say(api, owner, words)
+    step()
+    say(api, owner, "Third")
+    with app.app_context():
+        assert sealing.state().waiting
+    step()
+    assert said(olga) == ["First", "Second", "Third"]
+    say(api, owner, "Fourth")
+    with app.app_context():
+        assert not sealing.state().waiting
+
+
+@pytest.mark.only_on("postgresql")
 def test_what_others_have_placed_is_told_right_after_a_message_from_here(
     app, api, follower, told_at_once, olga, said, owner
 ):

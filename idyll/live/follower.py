@@ -27,7 +27,7 @@ TICK_SECONDS = 0.5
 SLEEP_AFTER = 60.0  # seconds without a socket or a call, after which the database is left alone
 SESSIONS_A_TICK = 50  # more would hold everybody up for as long as sending to all does
 LEAST_PAUSE, LONGEST_PAUSE = 0.001, 0.1  # seconds
-MOST_PAUSES = 5  # as long as the sending, one for each event of a look
+MOST_PAUSES = 9  # as long as the sending, one for each event of a look
 
 
 class Follower:
@@ -52,8 +52,8 @@ class Follower:
         self.woken.set()
 
     def at_rest(self, _: object = None) -> bool:
-        """Whether what is committed here now with its place would soon be told."""
-        return self._is_heard() and not self.resting
+        """Whether what is committed here now shall have its place already: not when many give work to one."""
+        return self._is_heard() and not self.resting and self.events <= 1
 
     def hear(self, _: object = None, *, seen: Seen | None = None) -> None:
         """Something was committed here; if nobody is here or elsewhere to hear of it, a tick is soon enough."""
