@@ -38,8 +38,8 @@ class _Open:
     owed: dict[Insert, list[dict[str, Any]]] = field(default_factory=dict)
     changes: list[tuple[Executable, dict[str, Any]]] = field(default_factory=list)
     rights: bool = False
-    # Something else may follow what comes now.
-    more: bool = False
+    # One change, which its statement may commit.
+    of_one: bool = False
     # By a statement that has run, what it has seen of the log, and whether it was the whole and is committed.
     told: bool = False
     seen: Any = None
@@ -56,17 +56,19 @@ class _Open:
 
 
 @contextmanager
-def transaction() -> Iterator[None]:
-    """Commits at the end of the block, or rolls everything back when it raises."""
+def transaction(*, of_one: bool = False) -> Iterator[None]:
+    """Commits at the end of the block, or rolls everything back when it raises.
+
+    A transaction `of_one` change may be committed by the statement that makes it, after which nothing can be undone.
+    """
     if "transaction" in g:
-        more_follows()
         yield
         return
     database.release()  # a request never holds two connections, nor one while it waits for its turn
     alone = sqlite_writer if db.engine.dialect.name == "sqlite" else nullcontext()
     with alone:
         database.begin()
-        opened = g.transaction = _Open()
+        opened = g.transaction = _Open(of_one=of_one)
         try:
             yield
             database.commit(opened.statements())
@@ -123,8 +125,8 @@ def event_of(name: str, *, about: str, of: str, audience: Sequence[str]) -> dict
 
 
 def more_follows() -> None:
-    """Says that the next statement is not all of this transaction, whatever it says of itself."""
-    g.transaction.more = True
+    """Says that this transaction is not of one change after all."""
+    g.transaction.of_one = False
 
 
 def recorded(seen: Any = None) -> None:
@@ -136,13 +138,13 @@ def recorded(seen: Any = None) -> None:
 
 
 def execute_whole(statement: Select[Any], parameters: dict[str, Any], before: Mapping[bool, Select[Any]]) -> Rows:
-    """Runs a statement that makes a change and all that it owes: in one trip, where the transaction is nothing else.
+    """Runs a statement that makes a change and all that it owes: in one trip, where the transaction is of one.
 
     Then it is committed when it says what it found, and nothing may follow once it is `recorded`. Before it goes one of
     two others, by whether somebody waits to tell at once of what is committed.
     """
     opened: _Open = g.transaction
-    if opened.more or opened.statements():
+    if not opened.of_one or opened.statements():
         return execute(statement, parameters)
     awaited = any(waits for _, waits in committing.send())
     found, opened.whole = database.execute_alone(statement, parameters, before[awaited])

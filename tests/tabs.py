@@ -85,11 +85,10 @@ OpenTab = Callable[..., Tab]
 
 def post(live: Live, who: Someone, texts: Sequence[str]) -> None:
     """Many messages at once, more than the limit of one who types."""
-    with live.inside.app_context():
+    with live.inside.app_context(), transaction():
         for text in texts:
             forget_counts()
-            with transaction():
-                chat.send(text, room="team", client_id=None, by=actor(who))
+            chat.send(text, room="team", client_id=None, by=actor(who))
 
 
 @pytest.fixture(scope="session")

@@ -7,13 +7,14 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
-from conftest import Api
+from conftest import Api, actor
 from flask import Flask
 from listeners import nothing_told
 from sqlalchemy import bindparam, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from idyll import idempotency
+from idyll.chat import service as chat
 from idyll.chat.models import Message
 from idyll.counters import Counter
 from idyll.database import asked, execute
@@ -128,19 +129,17 @@ def test_a_log_that_somebody_holds_holds_nobody_up(app, api, owner, heard, look)
     assert look(select(Event.position).where(Event.of == stored.json["id"])) == [(1,)]
 
 
-def test_messages_of_many_at_once_get_different_places_without_a_gap(app, api, owner, heard, look):
+def test_messages_of_many_at_once_get_different_places_without_a_gap(app, owner, heard, look, monkeypatch):
+    monkeypatch.setitem(app.config, "CHAT_FLOOD_LIMIT", 1000)
+
     def send(n: int) -> Any:
         if n % 10 == 0:  # as the follower does
             with app.app_context():
                 sealing.seal()
         return Api(app).post(MESSAGES, owner, {"message": f"{n}"})
 
-    app.config["CHAT_FLOOD_LIMIT"], limit = 1000, app.config["CHAT_FLOOD_LIMIT"]
-    try:
-        with ThreadPoolExecutor(8) as pool:
-            answers = [send(0), *pool.map(send, range(1, 80))]
-    finally:
-        app.config["CHAT_FLOOD_LIMIT"] = limit
+    with ThreadPoolExecutor(8) as pool:
+        answers = [send(0), *pool.map(send, range(1, 80))]
     assert {answer.status_code for answer in answers} == {201}
     with app.app_context():
         sealing.seal()
@@ -151,7 +150,8 @@ def test_messages_of_many_at_once_get_different_places_without_a_gap(app, api, o
     assert all(seen.told[0].position == seen.after + 1 == seen.log.sealed for seen in told)
 
 
-def test_who_was_demoted_a_moment_ago_says_nothing_among_managers(api, moderator, heard, look):
+def test_who_was_demoted_a_moment_ago_says_nothing_among_managers(app, api, moderator, heard, look, monkeypatch):
+    monkeypatch.setitem(app.config, "CHAT_FLOOD_LIMIT", 2)
     among = {"message": "Among us", "room": "management"}
     assert api.post(MESSAGES, moderator, among).status_code == 201
     demote = update(User).where(User.id == moderator.id).values(role="editor")
@@ -159,6 +159,9 @@ def test_who_was_demoted_a_moment_ago_says_nothing_among_managers(api, moderator
         connection.execute(demote)
     assert api.post(MESSAGES, moderator, among).status_code == 403
     assert len(look(select(Message.id))) == len(look(select(Event.id))) == len(heard) == 1
+    assert (
+        api.post(MESSAGES, moderator, {"message": "To the team"}).status_code == 201
+    )  # what was refused does not count
 
 
 def db_of(api: Api) -> Any:
@@ -177,24 +180,31 @@ def test_a_message_under_a_key_whose_answer_cannot_be_kept_is_not_sent(api, owne
     assert api.post(MESSAGES, owner, {"message": "x"}, headers={"Idempotency-Key": "k"}).status_code == 201
 
 
-def test_a_repeat_is_answered_at_the_limit_though_the_first_is_just_being_stored(api, app, owner, heard, look):
-    app.config["CHAT_FLOOD_LIMIT"], limit = 1, app.config["CHAT_FLOOD_LIMIT"]
+def test_a_repeat_is_answered_at_the_limit_though_the_first_is_just_being_stored(
+    app, api, owner, heard, look, monkeypatch
+):
+    monkeypatch.setitem(app.config, "CHAT_FLOOD_LIMIT", 1)
     same = {"message": "Cut", "clientId": "c-1"}
     row = {"room": "team", "message": "Cut", "sender_id": owner.id, "client_id": "c-1"}
-    try:
-        assert api.post(MESSAGES, owner, {"message": "The one"}).status_code == 201
-        assert api.post(MESSAGES, owner, same).status_code == 429
-        with db_of(api).connect() as first, ThreadPoolExecutor(1) as other:
-            first.execute(insert(Message).values(row))
-            again = other.submit(Api(app).post, MESSAGES, owner, same)
-            time.sleep(0.3)  # it waits by now
-            first.commit()
-            assert again.result(10).status_code == 200
-        assert api.post(MESSAGES, owner, {"message": "Another", "clientId": "c-2"}).status_code == 429
-    finally:
-        app.config["CHAT_FLOOD_LIMIT"] = limit
+    assert api.post(MESSAGES, owner, {"message": "The one"}).status_code == 201
+    assert api.post(MESSAGES, owner, same).status_code == 429
+    with db_of(api).connect() as first, ThreadPoolExecutor(1) as other:
+        first.execute(insert(Message).values(row))
+        again = other.submit(Api(app).post, MESSAGES, owner, same)
+        time.sleep(0.3)  # it waits by now
+        first.commit()
+        assert again.result(10).status_code == 200
+    assert api.post(MESSAGES, owner, {"message": "Another", "clientId": "c-2"}).status_code == 429
     assert len(look(select(Message.id))) == 2
     assert len(heard) == 1
+
+
+def test_messages_of_one_transaction_are_sent_together_or_not_at_all(app, owner, heard, look):
+    with app.app_context(), suppress(ZeroDivisionError), transaction():
+        for words in ("First", "Second"):
+            chat.send(words, room="team", client_id=None, by=actor(owner))
+        raise ZeroDivisionError
+    assert look(select(Message.id)) == look(select(Event.id)) == heard == []
 
 
 COUNT_ON = (
@@ -214,7 +224,7 @@ def changed_at_the_end() -> None:
 
 
 def done_in_one(then: Callable[[], None]) -> None:
-    with transaction():
+    with transaction(of_one=True):
         execute_whole(WHOLE, {}, BEFORE)
         recorded()
         then()
@@ -232,11 +242,11 @@ def test_nothing_is_changed_after_what_was_all_of_the_transaction(app, look, cha
 
 def test_what_follows_a_statement_that_did_nothing_is_a_transaction(app, look):
     with app.app_context():
-        with suppress(ZeroDivisionError), transaction():
+        with suppress(ZeroDivisionError), transaction(of_one=True):
             execute_whole(WHOLE, {}, BEFORE)
             changed_at_once()
             raise ZeroDivisionError
-        with transaction():
+        with transaction(of_one=True):
             execute_whole(WHOLE, {}, BEFORE)
             changed_at_the_end()
     assert look(select(Counter.value).where(Counter.name == SEALED)) == [(1,)]

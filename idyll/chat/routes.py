@@ -44,7 +44,7 @@ def index(query: dict[str, Any]) -> Listing:
 @bp.answers(200, MessageOut, "It was sent before, under the same clientId")
 def create(fields: dict[str, Any]) -> Response:
     """Send a message; the same `clientId` is stored once"""
-    with transaction():
+    with transaction(of_one=True):
         body, new = service.send(
             fields["message"], room=fields["room"], client_id=fields.get("client_id"), by=current_user()
         )

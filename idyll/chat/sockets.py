@@ -43,7 +43,7 @@ def leave_room(connection: Connection, fields: dict[str, Any]) -> dict[str, Any]
 @on("send_message", MessageSend, ack=MessageOut, free=True, writes=True)
 def send_message(connection: Connection, fields: dict[str, Any]) -> dict[str, Any]:
     """Stores a message, then broadcasts it. Needs no `join_room`; a `sender` that is sent is ignored."""
-    with transaction():
+    with transaction(of_one=True):
         body, _ = service.send(
             fields["message"], room=fields["room"], client_id=fields.get("client_id"), by=connection.actor
         )

@@ -61,6 +61,7 @@ class Seen(NamedTuple):
 _COUNTERS = Counter.__table__
 _LOCK = select(Counter.value).where(Counter.name == SEALED).with_for_update()
 _HEADS = [select(Counter.value).where(Counter.name == name).scalar_subquery() for name in (SEALED, SWEPT, RIGHTS)]
+_waiting = exists().where(TABLE.c.position.is_(None))
 _heads = select(*[head.label(name) for head, name in zip(_HEADS, LogState._fields, strict=False)]).subquery()
 
 
@@ -126,9 +127,7 @@ _free = _LOCK.with_for_update(skip_locked=True).subquery("free")
 _HOLD = select(func.set_config("idyll.log", "held", True)).select_from(_free).scalar_subquery()
 # What goes before a statement whose event is `placed`, by whether it may hold the log: it does, if that is free.
 BEFORE = {True: select(_PATIENCE, _PLAN, _HOLD), False: select(_PATIENCE, _PLAN)}
-_first = case(
-    (func.current_setting("idyll.log", True) == "held", ~exists().where(TABLE.c.position.is_(None))), else_=False
-)
+_first = case((func.current_setting("idyll.log", True) == "held", ~_waiting), else_=False)
 
 
 def placed(one: CTE) -> list[ColumnElement[Any]]:
@@ -201,15 +200,18 @@ def _runs(ids: Sequence[int]) -> Iterator[tuple[int, tuple[int, int]]]:
             start = i + 1
 
 
-_waiting = exists().where(TABLE.c.position.is_(None)).label("waiting")
-_BETWEEN = (
+_between = (
     select(*[TABLE.c[name] for name in Told._fields])
     .where(TABLE.c.position > bindparam("after", type_=BigInteger()), TABLE.c.position <= _HEADS[0])
     .order_by(TABLE.c.position)
     .limit(BATCH)
+    .subquery("between")
 )
-_between = _BETWEEN.subquery("between")
-_LOOK = select(_heads, _waiting, _between).select_from(_heads.outerjoin(_between, true())).order_by(_between.c.position)
+_LOOK = (
+    select(_heads, _waiting.label("waiting"), _between)
+    .select_from(_heads.outerjoin(_between, true()))
+    .order_by(_between.c.position)
+)
 NOWHERE = 2**62  # which no log reaches
 
 

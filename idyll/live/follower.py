@@ -142,6 +142,8 @@ class Follower:
         self.placed = False
         # When something waits for its place, nobody need ask. Should another process hold the log, `watch` goes on.
         seen = self._seal_some() if self.committed else sealing.look(self._told_until())
+        # It may be shorter than it was: the database was restored from a backup.
+        self.position = min(self.position, seen.log.sealed)
         yield seen
         while seen.log.waiting:
             seen = self._seal_some()
@@ -182,13 +184,10 @@ class Follower:
 
     def _tell(self, seen: Seen) -> None:
         """Sends everything up to the log's end."""
-        if not self.hub.connections:
-            # It may be lower than it was: the database was restored from a backup.
-            self.position = seen.log.sealed
         while (told := self._told_until()) < seen.log.sealed:
             fresh = seen if seen.after <= told else sealing.look(told)
             if fresh.log.sealed <= told:
-                return  # likewise
+                return
             rows = [event for event in fresh.told if event.position > told]
             # Also of those who came in since, who may have lost since what they were admitted with.
             self._look_at_rights(fresh.log)
