@@ -8,6 +8,9 @@ from flask import Flask, Request
 from flask.sessions import NullSession, SessionInterface
 from werkzeug.routing import MapAdapter
 
+from . import sparing  # noqa: F401 - before all that would load more
+
+# isort: split
 from . import blueprints, database, docs, errors, headers, health, limits, openapi, shared, sockets
 from .applications.routes import bp as applications
 from .audit.routes import bp as audit

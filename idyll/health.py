@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import redis
 from flask import Blueprint, Flask, Response, current_app
 from sqlalchemy import column, inspect, select, table
 from sqlalchemy.exc import SQLAlchemyError
@@ -12,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from .database import release
 from .extensions import db
 from .live import instances
+from .shared import library
 
 MIGRATIONS = Path(__file__).parent.parent / "migrations"
 # By their files: to ask Alembic is to load it and all of them, which a server has no other use for.
@@ -70,8 +70,8 @@ def _schema() -> str:
 
 def _redis() -> str:
     try:
-        client: Any = redis.from_url(current_app.config["REDIS_URL"], socket_timeout=1, socket_connect_timeout=1)
+        client: Any = library().from_url(current_app.config["REDIS_URL"], socket_timeout=1, socket_connect_timeout=1)
         client.ping()
-    except (redis.RedisError, OSError):
+    except (library().RedisError, OSError):
         return "away"
     return "ok"

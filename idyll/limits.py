@@ -15,12 +15,11 @@ from typing import Any, NoReturn
 
 from flask import Flask, current_app, request
 from limits.storage import Storage
-from redis import RedisError
 
 from .errors import TooManyRequests
 from .extensions import limiter
 from .ids import uuid7
-from .shared import shared
+from .shared import library, shared
 
 log = logging.getLogger(__name__)
 WINDOW = 60
@@ -102,7 +101,7 @@ def _count(key: str) -> tuple[int, float]:
         return local.incr(key, WINDOW), local.get_expiry(key)
     try:
         return storage.incr(key, WINDOW), storage.get_expiry(key)
-    except (RedisError, OSError) as error:
+    except (library().RedisError, OSError) as error:
         log.warning("Redis is away (%s): rate limits hold in this process alone", type(error).__name__)
         current_app.extensions["redis_retry_at"] = time.monotonic() + RETRY_REDIS_SECONDS
         return local.incr(key, WINDOW), local.get_expiry(key)

@@ -4,15 +4,20 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any, TypeVar
 
-import redis
 from flask import Flask, current_app
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 RETRY_SECONDS = 5.0
 TIMEOUT = 1.0
+
+
+def library() -> Any:
+    """redis-py, which is for who sets `REDIS_URL`: 6 MiB."""
+    return import_module("redis")
 
 
 class Shared:
@@ -24,7 +29,7 @@ class Shared:
         self.client: Any = None
         self.away_until = 0.0
         if url:
-            self.client = redis.from_url(
+            self.client = library().from_url(
                 url,
                 socket_timeout=TIMEOUT,
                 socket_connect_timeout=TIMEOUT,
@@ -39,7 +44,7 @@ class Shared:
             return otherwise()
         try:
             return work(self.client)
-        except (redis.RedisError, OSError) as error:
+        except (library().RedisError, OSError) as error:
             log.warning("Redis is away (%s): each instance counts for itself", type(error).__name__)
             self.away_until = time.monotonic() + RETRY_SECONDS
             return otherwise()

@@ -18,6 +18,8 @@ NEEDED_ELSEWHERE = {
     "pymysql": "is the driver of another database",
     "zxcvbn": "is wanted when somebody chooses a password",
     "dns": "is what eventlet would look names up with",
+    "redis": "is for who sets REDIS_URL",
+    "cryptography": "is wanted when somebody uses two-step log-in",
 }
 SLOW_NAME = """
 import runpy

@@ -4,20 +4,15 @@ A code counts once. What the app shares with us is encrypted under a key made of
 as hashes alone, so that they still help when that key has changed.
 """
 
-import hmac
 import logging
 import re
 import secrets
-from base64 import b32encode, urlsafe_b64decode, urlsafe_b64encode
+from base64 import b32encode
 from datetime import datetime, timedelta
-from functools import lru_cache
+from importlib import import_module
+from typing import Any
 
 import orjson
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA1, SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from cryptography.hazmat.primitives.twofactor.totp import TOTP
 from flask import current_app
 from sqlalchemy import bindparam, delete, func, insert, select, update
 
@@ -35,9 +30,7 @@ from .tokens import digest
 
 log = logging.getLogger(__name__)
 ISSUER = "Idyll"
-SECRET_BYTES, NONCE_BYTES = 20, 12  # RFC 4226, section 4; NIST SP 800-38D, section 8.2.1
-DIGITS, STEP_SECONDS = 6, 30
-DRIFT = (0, -1, 1)  # a clock may be one step off
+SECRET_BYTES = 20  # RFC 4226, section 4
 RECOVERY_CODES, RECOVERY_BYTES = 10, 10
 
 SECRETS, CODES, SESSIONS = TwoStepSecret.__table__, RecoveryCode.__table__, Session.__table__
@@ -79,10 +72,11 @@ def enrol(*, by: Actor) -> str:
     if user.two_step_at is not None:
         raise _on()
     secret = secrets.token_bytes(SECRET_BYTES)
-    row = {"user_id": user.id, "secret": _sealed(secret, user.id), "last_step": 0, "created_at": now()}
+    sealed = _totp().sealed(secret, user.id, current_app.config["SECRET_KEY"])
+    row = {"user_id": user.id, "secret": sealed, "last_step": 0, "created_at": now()}
     execute(delete(SECRETS).where(SECRETS.c.user_id == user.id))
     execute(NEW_SECRET, row)
-    url = _totp(secret).get_provisioning_uri(user.email or user.display_name, ISSUER)
+    url = _totp().url(secret, user.email or user.display_name, ISSUER)
     return orjson.dumps({"secret": b32encode(secret).decode(), "otpauthUrl": url}).decode()
 
 
@@ -190,24 +184,21 @@ def _use_step(user_id: str, plain: str, moment: datetime) -> bool:
     found = execute(_SECRET, {"user": user_id}).first()
     if found is None or not re.fullmatch(r"[0-9]{6}", plain):
         return False
+    totp = _totp()
     try:
-        totp = _totp(_opened(found.secret, user_id))
-    except InvalidTag:
+        secret = totp.opened(found.secret, user_id, current_app.config["SECRET_KEY"])
+    except totp.Unreadable:
         log.warning(
             "a secret of two-step log-in can't be read: SECRET_KEY has changed since; recovery codes still work"
         )
         return False
-    at = int(moment.timestamp())
-    fitting = [
-        at // STEP_SECONDS + drift
-        for drift in DRIFT
-        if hmac.compare_digest(totp.generate(at + drift * STEP_SECONDS), plain.encode())
-    ]
+    fitting = totp.steps(secret, plain, int(moment.timestamp()))
     return any(execute(_USE_STEP, {"user": user_id, "step": step}).rowcount for step in fitting)
 
 
-def _totp(secret: bytes) -> TOTP:
-    return TOTP(secret, DIGITS, SHA1(), STEP_SECONDS)  # noqa: S303 - what every authenticator app speaks  # nosec B303
+def _totp() -> Any:
+    """Loaded when it is first wanted: `cryptography` is 9 MiB, and most people log in without."""
+    return import_module(".totp", __package__)
 
 
 def _plain(code: str) -> str:
@@ -218,26 +209,3 @@ def _plain(code: str) -> str:
 def _recovery_code() -> str:
     text = b32encode(secrets.token_bytes(RECOVERY_BYTES)).decode().lower()
     return "-".join(text[i : i + 4] for i in range(0, len(text), 4))
-
-
-# -- at rest ---------------------------------------------------------------------------------------------------------
-
-
-@lru_cache(maxsize=4)
-def _key(secret_key: str) -> bytes:
-    return HKDF(SHA256(), 32, salt=None, info=b"idyll two-step secrets").derive(secret_key.encode())
-
-
-def _cipher() -> AESGCM:
-    return AESGCM(_key(current_app.config["SECRET_KEY"]))
-
-
-def _sealed(secret: bytes, user_id: str) -> str:
-    nonce = secrets.token_bytes(NONCE_BYTES)
-    # Bound to its person: a row that is moved to another one opens nothing.
-    return urlsafe_b64encode(nonce + _cipher().encrypt(nonce, secret, user_id.encode())).decode()
-
-
-def _opened(sealed: str, user_id: str) -> bytes:
-    raw = urlsafe_b64decode(sealed)
-    return _cipher().decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], user_id.encode())

@@ -9,10 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 import orjson
-import redis
 
 from ..concurrency import spawn
-from ..shared import TIMEOUT, Shared
+from ..shared import TIMEOUT, Shared, library
 
 log = logging.getLogger(__name__)
 RETRY_SECONDS = 1.0
@@ -58,7 +57,7 @@ class Bus:
         while True:
             try:
                 self._listen(hear, connected)
-            except (redis.RedisError, OSError) as error:
+            except (library().RedisError, OSError) as error:
                 if self.listening:
                     log.warning("Redis is away (%s): reading the log each half second", type(error).__name__)
                 self.listening = False
