@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from .database import release
 from .extensions import db
 from .live import instances
-from .shared import library
+from .shared import away, connect
 
 MIGRATIONS = Path(__file__).parent.parent / "migrations"
 # By their files: to ask Alembic is to load it and all of them, which a server has no other use for.
@@ -70,8 +70,8 @@ def _schema() -> str:
 
 def _redis() -> str:
     try:
-        client: Any = library().from_url(current_app.config["REDIS_URL"], socket_timeout=1, socket_connect_timeout=1)
+        client: Any = connect(current_app.config["REDIS_URL"])
         client.ping()
-    except (library().RedisError, OSError):
+    except away():
         return "away"
     return "ok"

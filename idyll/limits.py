@@ -4,7 +4,6 @@ Flask-Limiter holds the storage; its hooks stay off, because they cost more than
 """
 
 import ipaddress
-import logging
 import math
 import re
 import time
@@ -19,11 +18,9 @@ from limits.storage import Storage
 from .errors import TooManyRequests
 from .extensions import limiter
 from .ids import uuid7
-from .shared import library, shared
+from .shared import shared
 
-log = logging.getLogger(__name__)
 WINDOW = 60
-RETRY_REDIS_SECONDS = 5.0
 WITH_PORT = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::[0-9]+)?|([0-9.]+):[0-9]+")
 
 
@@ -79,8 +76,8 @@ def init_app(app: Flask) -> None:
     limiter.init_app(app)
     # Where Redis is away the limits still hold, for each process alone.
     app.extensions["local_limits"] = LocalStorage()
-    app.extensions["limit_storage"] = limiter.storage if limiter.enabled else app.extensions["local_limits"]
-    app.extensions["redis_retry_at"] = 0.0
+    counting = limiter.enabled and app.config["REDIS_URL"]
+    app.extensions["limit_storage"] = limiter.storage if counting else app.extensions["local_limits"]
 
 
 def spend(name: str, amount: int, key: str) -> None:
@@ -95,16 +92,14 @@ def spend(name: str, amount: int, key: str) -> None:
 
 
 def _count(key: str) -> tuple[int, float]:
-    local: LocalStorage = current_app.extensions["local_limits"]
-    storage: Any = current_app.extensions["limit_storage"]
-    if isinstance(storage, LocalStorage) or time.monotonic() < current_app.extensions["redis_retry_at"]:
-        return local.incr(key, WINDOW), local.get_expiry(key)
-    try:
-        return storage.incr(key, WINDOW), storage.get_expiry(key)
-    except (library().RedisError, OSError) as error:
-        log.warning("Redis is away (%s): rate limits hold in this process alone", type(error).__name__)
-        current_app.extensions["redis_retry_at"] = time.monotonic() + RETRY_REDIS_SECONDS
-        return local.incr(key, WINDOW), local.get_expiry(key)
+    local, storage = current_app.extensions["local_limits"], current_app.extensions["limit_storage"]
+    if storage is local:
+        return _hit(local, key)
+    return shared().attempt(lambda _: _hit(storage, key), lambda: _hit(local, key))
+
+
+def _hit(storage: Any, key: str) -> tuple[int, float]:
+    return storage.incr(key, WINDOW), storage.get_expiry(key)
 
 
 def network(address: str | None) -> str:

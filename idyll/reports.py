@@ -4,6 +4,7 @@ from typing import Any
 
 import sentry_sdk
 from flask import Flask
+from sentry_sdk.integrations.flask import FlaskIntegration
 from sentry_sdk.transport import Transport
 
 ID_LENGTH = 36  # a longer part of a path is a token, as in /api/applications/status/<token>
@@ -16,6 +17,9 @@ def init_app(app: Flask, transport: type[Transport] | None = None) -> None:
         environment=app.config["APP_ENV"],
         transport=transport,
         before_send=_without_secrets,
+        # Those that it finds by itself load each library that they know, used or not.
+        auto_enabling_integrations=False,
+        integrations=[FlaskIntegration()],
         include_local_variables=False,
         max_request_body_size="never",
         max_breadcrumbs=0,

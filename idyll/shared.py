@@ -4,7 +4,6 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable
-from importlib import import_module
 from typing import Any, TypeVar
 
 from flask import Flask, current_app
@@ -15,9 +14,18 @@ RETRY_SECONDS = 5.0
 TIMEOUT = 1.0
 
 
-def library() -> Any:
-    """redis-py, which is for who sets `REDIS_URL`: 6 MiB."""
-    return import_module("redis")
+def connect(url: str, **options: Any) -> Any:
+    """A client of redis-py, whose 6 MiB are for who sets `REDIS_URL`."""
+    from redis import Redis
+
+    return Redis.from_url(url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, **options)
+
+
+def away() -> tuple[type[Exception], ...]:
+    """What is raised by a Redis that can't be reached or used; asked for when something was raised."""
+    from redis import RedisError
+
+    return RedisError, OSError
 
 
 class Shared:
@@ -29,14 +37,7 @@ class Shared:
         self.client: Any = None
         self.away_until = 0.0
         if url:
-            self.client = library().from_url(
-                url,
-                socket_timeout=TIMEOUT,
-                socket_connect_timeout=TIMEOUT,
-                socket_keepalive=True,
-                health_check_interval=15,
-                decode_responses=True,
-            )
+            self.client = connect(url, socket_keepalive=True, health_check_interval=15, decode_responses=True)
 
     def attempt(self, work: Callable[[Any], T], otherwise: Callable[[], T]) -> T:
         """What Redis says, or what is known here where it is not set or away."""
@@ -44,7 +45,7 @@ class Shared:
             return otherwise()
         try:
             return work(self.client)
-        except (library().RedisError, OSError) as error:
+        except away() as error:
             log.warning("Redis is away (%s): each instance counts for itself", type(error).__name__)
             self.away_until = time.monotonic() + RETRY_SECONDS
             return otherwise()

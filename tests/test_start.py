@@ -51,11 +51,11 @@ print(*sys.modules)
 """
 
 
-def run(code: str) -> str:
+def run(code: str, **more: str) -> str:
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT,
-        env={"PYTHONDONTWRITEBYTECODE": "1", "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none", **SECRETS},
+        env={"PYTHONDONTWRITEBYTECODE": "1", "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none", **SECRETS, **more},
         capture_output=True,
         text=True,
         timeout=120,
@@ -74,6 +74,16 @@ def loaded() -> set[str]:
 def test_a_server_does_not_load_what_it_serves_without(loaded: set[str], name: str) -> None:
     assert "idyll.tasks.routes" in loaded
     assert sorted(module for module in loaded if f"{module}.".startswith(f"{name}.")) == []
+
+
+def test_error_reports_load_nothing_but_themselves() -> None:
+    loaded = set(run(START, SENTRY_DSN="https://key@sentry.invalid/1").split())
+    assert loaded >= {"sentry_sdk.integrations.flask"}
+    assert loaded & {"redis", "cryptography", "zxcvbn", "alembic", "pymysql"} == set()
+
+
+def test_redis_is_there_for_who_sets_it() -> None:
+    assert "redis.client" in run(START, REDIS_URL="redis://127.0.0.1:1/0").split()
 
 
 def test_a_name_that_is_slow_to_look_up_holds_nobody_up() -> None:

@@ -36,6 +36,8 @@ def _opened(attempt: Attempt, password: str, code: str | None, caller: Caller) -
         if attempt.status == Status.REJECTED:
             attempts.give_back(attempt.id)
             raise Forbidden("This account was rejected.", code="account_rejected")
+        if code is not None:
+            two_step.get_ready()
         try:
             with transaction():
                 answer = service.open_session(attempt.user_id, caller, proof=Proof(attempt.id, stored, code))
@@ -51,6 +53,7 @@ def _opened(attempt: Attempt, password: str, code: str | None, caller: Caller) -
 
 def prove_again(code: str, *, by: Actor) -> None:
     """Somebody who is signed in shows a code, before money and roles; a wrong one counts like that of a log-in."""
+    two_step.get_ready()
     with attempts.own(str(by.id), by.address), transaction():
         two_step.prove_again(code, by=by)
 

@@ -156,6 +156,7 @@ def show_two_step() -> str:
 def begin_two_step(fields: dict[str, Any]) -> str:
     """Get a secret for an authenticator app; nothing changes before a code of it is confirmed"""
     service.check_own_password(fields.get("current_password"), by=current_user())
+    two_step.get_ready()
     with transaction():
         return two_step.enrol(by=current_user())
 
@@ -166,6 +167,7 @@ def begin_two_step(fields: dict[str, Any]) -> str:
 @bp.answers(200, RecoveryCodesOut)
 def confirm_two_step(fields: dict[str, Any]) -> str:
     """Switch two-step log-in on by a first code; your sessions elsewhere end"""
+    two_step.get_ready()
     with transaction():
         return two_step.confirm(fields["code"], by=current_user())
 

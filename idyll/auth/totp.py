@@ -1,6 +1,6 @@
 """The codes that an authenticator app shows (TOTP, RFC 6238), and the encryption of what it shares with us.
 
-two_step.py loads it when it is first wanted.
+two_step.py loads it when it is first wanted, for the 9 MiB of `cryptography`.
 """
 
 import hmac

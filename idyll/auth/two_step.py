@@ -10,7 +10,6 @@ import secrets
 from base64 import b32encode
 from datetime import datetime, timedelta
 from importlib import import_module
-from typing import Any
 
 import orjson
 from flask import current_app
@@ -20,6 +19,7 @@ from ..actor import Actor
 from ..audit.service import note
 from ..clock import now
 from ..columns import instant_text
+from ..concurrency import in_thread
 from ..database import execute
 from ..errors import Conflict, Forbidden, Invalid, Unauthorized
 from ..transactions import last_look, rights_changed
@@ -68,15 +68,17 @@ def show(*, viewer: Actor) -> str:
 
 def enrol(*, by: Actor) -> str:
     """A fresh secret for an authenticator app; nothing is asked for before a code of it confirms that it arrived."""
+    from . import totp
+
     user = _lock(by.id)
     if user.two_step_at is not None:
         raise _on()
     secret = secrets.token_bytes(SECRET_BYTES)
-    sealed = _totp().sealed(secret, user.id, current_app.config["SECRET_KEY"])
+    sealed = totp.sealed(secret, user.id, current_app.config["SECRET_KEY"])
     row = {"user_id": user.id, "secret": sealed, "last_step": 0, "created_at": now()}
     execute(delete(SECRETS).where(SECRETS.c.user_id == user.id))
     execute(NEW_SECRET, row)
-    url = _totp().url(secret, user.email or user.display_name, ISSUER)
+    url = totp.url(secret, user.email or user.display_name, ISSUER)
     return orjson.dumps({"secret": b32encode(secret).decode(), "otpauthUrl": url}).decode()
 
 
@@ -184,7 +186,8 @@ def _use_step(user_id: str, plain: str, moment: datetime) -> bool:
     found = execute(_SECRET, {"user": user_id}).first()
     if found is None or not re.fullmatch(r"[0-9]{6}", plain):
         return False
-    totp = _totp()
+    from . import totp
+
     try:
         secret = totp.opened(found.secret, user_id, current_app.config["SECRET_KEY"])
     except totp.Unreadable:
@@ -196,9 +199,13 @@ def _use_step(user_id: str, plain: str, moment: datetime) -> bool:
     return any(execute(_USE_STEP, {"user": user_id, "step": step}).rowcount for step in fitting)
 
 
-def _totp() -> Any:
-    """Loaded when it is first wanted: `cryptography` is 9 MiB, and most people log in without."""
-    return import_module(".totp", __package__)
+def get_ready() -> None:
+    """Before a transaction that looks at a code or makes a secret.
+
+    `cryptography` is 9 MiB, and most people log in without: it is loaded here, in a real thread, since it takes a tenth
+    of a second.
+    """
+    in_thread(import_module, f"{__package__}.totp")
 
 
 def _plain(code: str) -> str:

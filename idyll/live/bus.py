@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from ..concurrency import spawn
-from ..shared import TIMEOUT, Shared, library
+from ..shared import TIMEOUT, Shared, away
 
 log = logging.getLogger(__name__)
 RETRY_SECONDS = 1.0
@@ -57,7 +57,7 @@ class Bus:
         while True:
             try:
                 self._listen(hear, connected)
-            except (library().RedisError, OSError) as error:
+            except away() as error:
                 if self.listening:
                     log.warning("Redis is away (%s): reading the log each half second", type(error).__name__)
                 self.listening = False
