@@ -212,8 +212,11 @@ def doctor_command() -> None:
 @command("sweep")
 def sweep() -> None:
     """Delete old events (EVENT_RETENTION_DAYS), answers, sessions and failures now; servers do it by themselves."""
-    for what, count in sweeping.sweep().items():
+    counts, failures = sweeping.sweep()
+    for what, count in counts.items():
         click.echo(f"{what} deleted: {count}")
+    if failures:
+        raise failures[0]
 
 
 @click.option("--head", help="One noted earlier, without which nobody can see that the last rows are missing.")

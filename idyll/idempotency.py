@@ -27,6 +27,7 @@ from .errors import Conflict, Invalid, Problem, answer
 from .extensions import MYSQL, Model
 from .guess import settle
 from .ids import uuid7
+from .steps import delete_in_steps
 from .transactions import transaction
 
 KEPT = timedelta(hours=24)
@@ -181,8 +182,7 @@ def _forget(claim: Claim) -> None:
 
 def sweep() -> int:
     """Deletes what is older than a day; gives how many."""
-    with transaction():
-        return int(execute(delete(TABLE).where(TABLE.c.created_at < now() - KEPT)).rowcount)
+    return delete_in_steps(TABLE, TABLE.c.created_at < now() - KEPT, along=TABLE.c.created_at)
 
 
 def forget_all_of(user_id: str) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -11,7 +12,8 @@ from flask import Flask
 from flask_migrate import upgrade
 from sqlalchemy import text
 
-from idyll import create_app
+from idyll import clock, create_app, idempotency
+from idyll.auth import attempts
 from idyll.database import asked
 from idyll.events.service import event_id
 from idyll.extensions import db
@@ -108,6 +110,12 @@ FILLING = {
         INSERT INTO events (position, name, data, about, of, audience, created_at)
         SELECT i, 'task_updated', '{{}}', 'task', {other_key}, '|managers| |user:' || {someone} || '|', {time}
         FROM ({numbers}) AS numbers""",
+    "stored_answers": """
+        INSERT INTO stored_answers (id, user_id, key, fingerprint, started_at, status, created_at)
+        SELECT {key}, {someone}, 'k' || i, 'x', {time}, 204, {time} FROM ({numbers}) AS numbers""",
+    "login_attempts": """
+        INSERT INTO login_attempts (id, account, network, at)
+        SELECT {key}, 'nobody' || i, '203.0.113.7', {time} FROM ({numbers}) AS numbers""",
 }
 
 
@@ -246,6 +254,20 @@ def test_what_grows_without_end_is_found_by_an_index(agency, who, path, query):
 def test_one_object_is_found_by_an_index(agency, path):
     for viewer in (agency.owner, agency.editor):
         assert_by_index(agency, path.format(**agency.names), viewer)
+
+
+@pytest.mark.parametrize(("what", "sweep"), [("stored_answers", idempotency.sweep), ("login_attempts", attempts.sweep)])
+def test_a_sweep_looks_at_nothing_that_is_young(agency, what, sweep):
+    seen = []
+
+    def hear(_, statement, parameters):
+        seen.append((statement, parameters))
+
+    with clock.at(datetime(2025, 11, 1, tzinfo=UTC)), agency.app.app_context(), asked.connected_to(hear):
+        assert sweep() == 0
+    [read] = [found for statement, sent in seen for found in agency.plan(statement, sent)]
+    assert read[0] == what
+    assert not _reads_all(read[1]), read
 
 
 @pytest.mark.only_on("postgresql")

@@ -1,13 +1,15 @@
-"""Old events are deleted, by the command and by each server; whoever writes meanwhile doesn't notice."""
+"""What is old is deleted, by the command and by each server; whoever writes meanwhile doesn't notice."""
 
 import os
 import subprocess
 import sys
 import threading
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import NamedTuple
 
 import pytest
 from conftest import Api
@@ -15,12 +17,15 @@ from servers import ROOT
 from sqlalchemy import func, insert, select, update
 from talk import done, made, until
 
-from idyll import clock, sweeping
+from idyll import clock, idempotency, steps, sweeping
+from idyll.audit import chain
+from idyll.auth.models import LoginAttempt, RefreshToken, Session
 from idyll.database import answered, execute
 from idyll.events import sealing
 from idyll.events import service as events
 from idyll.events.models import Event
 from idyll.extensions import db
+from idyll.idempotency import StoredAnswer
 from idyll.ids import uuid7
 from idyll.live import door
 from idyll.transactions import transaction
@@ -42,9 +47,9 @@ def replay(api, by, since):
     return made(api.get("/api/events", by, query_string={"since": since, "limit": 500}))
 
 
-def kept(app):
+def kept(app, what=Event):
     with app.app_context():
-        return db.session.execute(select(func.count()).select_from(Event)).scalar_one()
+        return db.session.execute(select(func.count()).select_from(what)).scalar_one()
 
 
 def fill(app, number):
@@ -52,10 +57,64 @@ def fill(app, number):
     data, long_ago = f'{{"taskId": "{uuid7()}"}}', clock.now() - timedelta(days=30)
     row = {"name": "task_deleted", "data": data, "about": "parting", "audience": "|managers|", "created_at": long_ago}
     with app.app_context(), transaction():
-        for _ in range(0, number, 1000):
-            execute(insert(Event.__table__), [row | {"of": uuid7()} for _ in range(1000)])
+        for start in range(0, number, 1000):
+            execute(insert(Event.__table__), [row | {"of": uuid7()} for _ in range(min(1000, number - start))])
     with app.app_context():
         sealing.seal()
+
+
+def put(app, what, rows):
+    with app.app_context(), transaction():
+        for start in range(0, len(rows), 1000):
+            execute(insert(what.__table__), rows[start : start + 1000])
+
+
+def fill_answers(app, number, whose):
+    moment = clock.now() - timedelta(days=2)
+    row = {"user_id": whose.id, "fingerprint": "0" * 64, "status": 201, "content_type": "text/plain", "body": "x"}
+    row |= {"started_at": moment, "created_at": moment}
+    put(app, StoredAnswer, [row | {"id": uuid7(), "key": f"old-{n}"} for n in range(number)])
+
+
+def fill_sessions(app, number, whose):
+    """With a token each, but for one that was in use for weeks."""
+    began, over = clock.now() - timedelta(days=60), clock.now() - timedelta(days=20)
+    row = {"user_id": whose.id, "created_at": began, "last_seen_at": began, "ended_at": over}
+    row["expires_at"] = clock.now() + timedelta(days=1)
+    ids = [uuid7() for _ in range(number)]
+    put(app, Session, [row | {"id": key} for key in ids])
+    tokens = [{"session_id": key, "created_at": began} for key in [*ids, *([ids[3]] * 700)]]
+    put(app, RefreshToken, [row | {"digest": uuid7()} for row in tokens])
+
+
+def fill_failures(app, number, whose):
+    row = {"account": whose.id, "network": "203.0.113.7", "at": clock.now() - timedelta(hours=1)}
+    put(app, LoginAttempt, [row | {"id": uuid7()} for _ in range(number)])
+
+
+class Backlog(NamedTuple):
+    what: type
+    at: str
+    fill: Callable[..., None]
+
+    @property
+    def delete(self) -> str:
+        return f"DELETE FROM {self.what.__tablename__} "
+
+    def left(self, app) -> int:
+        """How many old ones there are."""
+        old = getattr(self.what, self.at) < clock.now() - timedelta(minutes=30)
+        with app.app_context():
+            return execute(select(func.count()).select_from(self.what).where(old)).scalar_one()
+
+
+BACKLOGS = {
+    "Events": Backlog(Event, "created_at", lambda app, number, _: fill(app, number)),
+    "Stored answers": Backlog(StoredAnswer, "created_at", fill_answers),
+    "Sessions": Backlog(Session, "created_at", fill_sessions),
+    "Failed log-ins": Backlog(LoginAttempt, "at", fill_failures),
+}
+each_backlog = pytest.mark.parametrize("name", BACKLOGS)
 
 
 def by_command(app):
@@ -65,15 +124,22 @@ def by_command(app):
 
 def by_the_server_itself(app):
     """What runs beside the requests, in the moment in which its hour is over."""
-    hub, before = app.extensions["hub"], kept(app)
+    before = kept(app)
     app.test_client().get("/api/health")  # nobody sweeps while nobody is there
-    beating = threading.Thread(target=app.extensions["on_worker_start"].__self__._beat)
-    beating.start()
-    try:
+    with sweeping_by_itself(app):
         until(lambda: kept(app) < before)
+
+
+@contextmanager
+def sweeping_by_itself(app):
+    hub = app.extensions["hub"]
+    beside = threading.Thread(target=app.extensions["on_worker_start"].__self__._sweep)
+    beside.start()
+    try:
+        yield
     finally:
         hub.closing = True
-        beating.join()
+        beside.join()
         hub.closing = False
 
 
@@ -109,34 +175,87 @@ def test_how_long_events_are_kept_is_a_setting(app, api, owner, monkeypatch, day
     with days_ago(3):
         made(api.post("/api/tasks", owner, JOB))
     with app.app_context():
-        assert sweeping.sweep()["Events"] == int(gone)
+        assert sweeping.sweep()[0]["Events"] == int(gone)
     assert kept(app) == int(not gone)
 
 
-def test_no_step_of_a_sweep_is_large(app):
-    fill(app, 2000)
+@each_backlog
+def test_a_backlog_goes_in_steps_of_which_none_is_large(app, api, owner, name):
+    backlog, tokens = BACKLOGS[name], kept(app, RefreshToken)
+    backlog.fill(app, 1200, owner)
+    made(api.post("/api/tasks", owner, JOB, headers={"Idempotency-Key": "young"}))
+    assert api.post("/api/auth/login", json={"login": owner.email, "password": "wrong"}).status_code == 401
+    young = kept(app, backlog.what) - 1200
+    assert young
     with app.app_context():
-        engine, steps = db.engine, []
+        engine, taken, of_tokens = db.engine, [], []
 
     def count(_, statement, changed):
-        if statement.startswith("DELETE FROM events"):
-            steps.append(changed)
+        if statement.startswith(backlog.delete):
+            taken.append(changed)
+        elif statement.startswith("DELETE FROM refresh_tokens "):
+            of_tokens.append(changed)
 
     with answered.connected_to(count, engine), app.app_context():
-        events.sweep()
-    assert steps == [500] * 4
+        assert sweeping.sweep()[0][name] == 1200
+    assert taken == [500, 500, 200]
+    assert max(of_tokens, default=0) <= 500
+    assert kept(app, backlog.what) == young
+    assert kept(app, RefreshToken) == tokens
 
 
-def test_two_servers_that_sweep_at_once_delete_everything_once(app):
-    fill(app, 3000)
+@each_backlog
+def test_between_two_steps_others_write_and_see_what_is_gone(app, owner, name, monkeypatch):
+    backlog, left, written = BACKLOGS[name], [], []
+    backlog.fill(app, 1200, owner)
+
+    def write():
+        written.append(Api(app).post("/api/tasks", owner, JOB).status_code)
+
+    def meanwhile(_):
+        left.append(backlog.left(app))
+        writing = threading.Thread(target=write, daemon=True)
+        writing.start()
+        writing.join(10)
+        assert not writing.is_alive()
+
+    monkeypatch.setattr(steps, "sleep", meanwhile)
+    with app.app_context():
+        assert sweeping.PARTS[name]() == 1200
+    assert {700, 200, 0} <= {*left} <= {1200, 700, 200, 0}
+    assert written == [201] * len(left)
+
+
+def test_a_key_that_is_used_again_while_a_sweep_looks_at_it_is_kept(app, api, owner):
+    with days_ago(2):
+        made(api.post("/api/tasks", owner, JOB, headers={"Idempotency-Key": "one"}))
+        made(api.post("/api/tasks", owner, JOB, headers={"Idempotency-Key": "other"}))
+    with app.app_context():
+        engine, again = db.engine, []
+
+    def use(_, statement, **__):
+        if statement.startswith("SELECT stored_answers.id") and not again:
+            again.append(None)
+            again[0] = made(Api(app).post("/api/tasks", owner, JOB, headers={"Idempotency-Key": "one"}))
+
+    with answered.connected_to(use, engine), app.app_context():
+        assert idempotency.sweep() == 1
+    assert made(api.post("/api/tasks", owner, JOB, headers={"Idempotency-Key": "one"})) == again[0]
+
+
+@each_backlog
+def test_two_servers_that_sweep_at_once_delete_everything_once(app, owner, name):
+    backlog = BACKLOGS[name]
+    young = kept(app, backlog.what)
+    backlog.fill(app, 3000, owner)
 
     def sweep(_):
         with app.app_context():
-            return events.sweep()
+            return sweeping.PARTS[name]()
 
     with ThreadPoolExecutor(2) as pool:
         assert sum(pool.map(sweep, range(2))) == 3000
-    assert kept(app) == 0
+    assert kept(app, backlog.what) == young
 
 
 def test_who_listens_goes_on_listening(live):
@@ -148,7 +267,7 @@ def test_who_listens_goes_on_listening(live):
     with live.inside.app_context():
         with transaction():
             execute(update(Event.__table__).values(created_at=clock.now() - timedelta(days=8)))
-        assert sweeping.sweep()["Events"] == 2
+        assert sweeping.sweep()[0]["Events"] == 2
     begun_anew = done(tab, "sync", {"since": before})
     assert begun_anew == {"resync": True, "lastEventId": begun_anew["lastEventId"]}
     made(live.api.post("/api/tasks", owner, JOB | {"assignedTo": editor.id}))
@@ -157,6 +276,72 @@ def test_who_listens_goes_on_listening(live):
     missed = done(tab, "sync", {"since": begun_anew["lastEventId"]})["events"]
     assert [event["event"] for event in missed] == ["task_created", "new_notification"]
     assert missed[0]["data"] == new
+
+
+# -- when something fails, and when the server stops -------------------------------------------------------------------
+
+
+def fail():
+    raise RuntimeError
+
+
+def gone_but(name, app, owner, sweep, monkeypatch):
+    """What a sweep leaves of each backlog when one part of it fails."""
+    for backlog in BACKLOGS.values():
+        backlog.fill(app, 10, owner)
+    target, key = (chain, "seal") if name == "Seals of the audit" else (sweeping.PARTS, name)
+    (monkeypatch.setitem if target is sweeping.PARTS else monkeypatch.setattr)(target, key, fail)
+    sweep(app)
+    return [other for other, backlog in BACKLOGS.items() if backlog.left(app)]
+
+
+@pytest.mark.parametrize("name", ["Seals of the audit", *BACKLOGS])
+def test_a_part_that_fails_keeps_no_other_from_its_turn(app, owner, name, monkeypatch, an_hour_later, caplog):
+    """In the server, whose heart knows nothing of it."""
+
+    def by_itself(app):
+        app.test_client().get("/api/health")
+        with sweeping_by_itself(app):
+            until(lambda: sum(name in record.getMessage() for record in caplog.records) >= 2)
+
+    left = gone_but(name, app, owner, by_itself, monkeypatch)
+    assert left == [other for other in BACKLOGS if other == name]
+    assert {record.getMessage() for record in caplog.records} == {f"the sweep failed at: {name} (RuntimeError)"}
+    assert {record.levelname for record in caplog.records} == {"WARNING"}
+
+
+@pytest.mark.parametrize("name", ["Seals of the audit", *BACKLOGS])
+def test_the_command_fails_with_its_part_when_the_others_had_their_turn(app, owner, name, monkeypatch, caplog):
+    ended = []
+
+    def by_command(app):
+        ended.append(app.test_cli_runner().invoke(args=["sweep"]))
+
+    left = gone_but(name, app, owner, by_command, monkeypatch)
+    assert left == [other for other in BACKLOGS if other == name]
+    assert ended[0].exit_code == 1
+    assert isinstance(ended[0].exception, RuntimeError)
+    assert [line.partition(" deleted")[0] for line in ended[0].output.splitlines()] == [
+        other for other in BACKLOGS if other != name
+    ]
+    assert [record.getMessage() for record in caplog.records] == [f"the sweep failed at: {name} (RuntimeError)"]
+
+
+@each_backlog
+def test_a_server_that_stops_leaves_the_rest_to_the_next_one(app, owner, name, monkeypatch, an_hour_later):
+    backlog, hub = BACKLOGS[name], app.extensions["hub"]
+    backlog.fill(app, 1200, owner)
+    app.test_client().get("/api/health")
+    with app.app_context():
+        engine = db.engine
+
+    def close(_, statement, **__):
+        if statement.startswith(backlog.delete):
+            hub.closing = True
+
+    with answered.connected_to(close, engine), sweeping_by_itself(app):
+        until(lambda: hub.closing)
+    assert backlog.left(app) == 700
 
 
 # -- beside the writers ----------------------------------------------------------------------------------------------
@@ -238,6 +423,50 @@ def test_writers_go_on_beside_a_long_sweep(app, api, owner, monkeypatch):
     assert kept(app) == statuses[201]
 
 
+HEART = """
+import eventlet
+eventlet.monkey_patch()
+from eventlet.event import Event
+from idyll import sweeping
+from idyll.live import door, instances
+from wsgi import app
+
+begun, end = Event(), Event()
+
+def long():
+    begun.send()
+    end.wait()
+    return 0
+
+sweeping.PARTS = {"Long": long}
+door.SWEEP_SECONDS, door.HELLO_SECONDS = 0.0, 0.01
+beats, beat = [], instances.beat
+instances.beat = lambda key: beats.append(beat(key))
+app.test_client().get("/api/health")
+app.extensions["on_worker_start"]()
+with eventlet.Timeout(30):
+    begun.wait()
+    before = len(beats)
+    while len(beats) < before + 3:
+        eventlet.sleep(0.01)
+    with app.app_context():
+        print(instances.count())
+app.extensions["on_worker_stop"]()
+end.send()
+"""
+
+
+def in_a_server(script, url):
+    env = {**os.environ, "DATABASE_URL": url}
+    command = [sys.executable, "-W", "ignore", "-c", script]
+    return subprocess.run(command, cwd=ROOT, env=env, check=True, capture_output=True, text=True, timeout=60).stdout
+
+
+def test_the_heart_goes_on_during_a_long_sweep(app, database_url):
+    """Else the others would take this instance for one that died."""
+    assert in_a_server(HEART, database_url).split() == ["1"]
+
+
 GREENLETS = """
 import eventlet
 eventlet.monkey_patch()
@@ -262,9 +491,6 @@ with app.app_context():
 def test_a_server_on_sqlite_goes_on_serving_while_it_sweeps(app, database_url):
     """Nothing that SQLite does lets another greenlet go on."""
     fill(app, 5_000)
-    env = {**os.environ, "DATABASE_URL": database_url}
-    command = [sys.executable, "-W", "ignore", "-c", GREENLETS]
-    told = subprocess.run(command, cwd=ROOT, env=env, check=True, capture_output=True, text=True, timeout=60).stdout
-    swept, turns = map(int, told.split())
+    swept, turns = map(int, in_a_server(GREENLETS, database_url).split())
     assert swept == 5_000
     assert turns >= 10

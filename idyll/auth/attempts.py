@@ -25,6 +25,7 @@ from ..errors import Conflict, TooManyRequests, Unauthorized
 from ..fields import folded
 from ..ids import uuid7
 from ..limits import network
+from ..steps import delete_in_steps
 from ..transactions import transaction
 from ..users.models import User
 from .models import LoginAttempt, Session
@@ -164,5 +165,4 @@ def forget(user_id: str) -> None:
 
 def sweep() -> int:
     """Deletes what counts no more; gives how many."""
-    with transaction():
-        return int(execute(delete(ATTEMPTS).where(ATTEMPTS.c.at < now() - WINDOW)).rowcount)
+    return delete_in_steps(ATTEMPTS, ATTEMPTS.c.at < now() - WINDOW, along=ATTEMPTS.c.at)

@@ -19,6 +19,7 @@ from ..notifications.service import News, managers, tell, unread_of
 from ..pagination import Listing
 from ..permissions import general
 from ..shapes import encoded_with, joined
+from ..steps import delete_in_steps, delete_these, some_at_a_time
 from ..transactions import last_look, rights_changed, transaction
 from ..users.models import User
 from ..users.roles import MANAGERS, Status
@@ -269,13 +270,14 @@ def sweep() -> int:
 
     Not while the address that they were opened from is known by them (idyll/auth/attempts.py).
     """
-    with transaction():
-        old = now() - timedelta(days=7)
-        over = or_(Session.expires_at < old, Session.ended_at < old) & (Session.created_at < now() - attempts.KNOWN)
-        execute(delete(REFRESH_TOKENS).where(RefreshToken.session_id.in_(select(Session.id).where(over))))
-        swept = int(execute(delete(SESSIONS).where(over)).rowcount)
-        execute(delete(LINKS).where(PasswordToken.expires_at < old))
-        return swept
+    old, swept = now() - timedelta(days=7), 0
+    over = or_(Session.expires_at < old, Session.ended_at < old) & (Session.created_at < now() - attempts.KNOWN)
+    for ids in some_at_a_time(SESSIONS, over, along=SESSIONS.c.id):
+        # In steps of their own: a session has a token for each quarter of an hour that it was in use.
+        delete_in_steps(REFRESH_TOKENS, RefreshToken.session_id.in_(ids), along=REFRESH_TOKENS.c.session_id)
+        swept += delete_these(SESSIONS, ids, over)
+    delete_in_steps(LINKS, PasswordToken.expires_at < old, along=LINKS.c.digest)
+    return swept
 
 
 def forgot(email: str) -> None:

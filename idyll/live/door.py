@@ -14,6 +14,7 @@ from ..errors import Problem, TooManyRequests, Unavailable, answer
 from ..extensions import socketio
 from ..headers import PROBES, is_allowed
 from ..limits import network
+from ..steps import stop_when
 from ..sweeping import sweep
 from ..transactions import committed, committing
 from . import instances
@@ -154,6 +155,7 @@ class Door:
         spawn(self.follower.watch)
         spawn(self._watch)
         spawn(self._beat)
+        spawn(self._sweep)
         spawn(self.sealer.run)
         if self.hub.bus.shared.client is not None:
             spawn(self._greet)
@@ -226,16 +228,26 @@ class Door:
             instances.leave(self.hub.id)
 
     def _beat(self) -> None:
-        """The heartbeat and the sweep; both pause while nobody is there, so that a sleeping database stays asleep."""
-        swept_at = time.monotonic() - SWEEP_SECONDS * random.random()  # noqa: S311 - spreads the instances, hides nothing
+        """The heartbeat; it pauses while nobody is there, so that a sleeping database stays asleep."""
         while not self.hub.closing:
             try:
                 if self.follower.awake():
                     with self.app.app_context():
                         self._count_in()
-                        if time.monotonic() >= swept_at + SWEEP_SECONDS:
-                            swept_at = time.monotonic()
-                            sweep()
             except Exception as error:  # noqa: BLE001 - the heart goes on
                 log.warning("no heartbeat: %s", type(error).__name__)
+            time.sleep(HELLO_SECONDS)
+
+    def _sweep(self) -> None:
+        """The sweep, which pauses like the heartbeat and beside it: of a large backlog it takes many minutes."""
+        swept_at = time.monotonic() - SWEEP_SECONDS * random.random()  # noqa: S311 - spreads the instances, hides nothing
+        while not self.hub.closing:
+            if self.follower.awake() and time.monotonic() >= swept_at + SWEEP_SECONDS:
+                swept_at = time.monotonic()
+                try:
+                    with self.app.app_context():
+                        stop_when(lambda: self.hub.closing)
+                        sweep()
+                except Exception as error:  # noqa: BLE001 - the next hour comes
+                    log.warning("the sweep failed: %s", type(error).__name__)
             time.sleep(HELLO_SECONDS)
