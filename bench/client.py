@@ -4,7 +4,7 @@ import json
 import time
 import urllib.error
 import urllib.request
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,29 +44,43 @@ def log_in(url: str, login: str) -> Person:
 
 
 class PacedLogIns:
-    """So many log-ins a second beside the load, whether or not the ones before are answered."""
+    """So many log-ins a second beside the load, whether or not the ones before are answered.
+
+    What became of them is known after the block.
+    """
 
     def __init__(self, url: str, login: str, per_second: float) -> None:
         self.url, self.login, self.pause = url, login, 1 / per_second
         self.pool = ThreadPoolExecutor(64)
-        self.answered = 0
+        self.sent: list[Future[float | None]] = []
         self.ended = False
 
     def __enter__(self) -> "PacedLogIns":
-        self.pool.submit(self._send_all)
+        self.sending = self.pool.submit(self._send_all)
         return self
 
     def __exit__(self, *_: object) -> None:
         self.ended = True
+        self.sending.result()
         self.pool.shutdown(wait=True)
+
+    @property
+    def refused(self) -> list[str]:
+        """Why, for each that came to nothing, also after the end."""
+        return [str(error) for one in self.sent if (error := one.exception())]
+
+    @property
+    def waits(self) -> list[float]:
+        """Seconds that each took that was answered before the end."""
+        return [wait for one in self.sent if not one.exception() and (wait := one.result()) is not None]
 
     def _send_all(self) -> None:
         due = time.monotonic()
         while not self.ended:
-            self.pool.submit(self._one)
+            self.sent.append(self.pool.submit(self._one, time.monotonic()))
             due += self.pause
             time.sleep(max(0.0, due - time.monotonic()))
 
-    def _one(self) -> None:
+    def _one(self, sent_at: float) -> float | None:
         log_in(self.url, self.login)
-        self.answered += 0 if self.ended else 1
+        return None if self.ended else time.monotonic() - sent_at

@@ -49,7 +49,7 @@ class Comparison:
             server.start()
         if len(self.servers) == 2:
             check_same_work(*self.servers)
-            print("One answer of each endpoint compared: the same work\n", flush=True)
+            print("One answer of each endpoint and one message to a room compared: the same work\n", flush=True)
         everybody: dict[str, Any] = {"servers": self.servers, "plan": self.plan}
         for row, endpoint, busy in planned():
             self._row(row, partial(measure, load=self.load, endpoint=endpoint, busy=busy, **everybody))
@@ -77,13 +77,19 @@ class Comparison:
     def _row(self, row: Row, fill: Callable[..., object], *beside: Row) -> None:
         if self.only and not {row.key, *(r.key for r in beside)} & self.only:
             return
-        try:
-            fill(row)
-        except Failed as error:
-            row.failed = str(error)
+        attempt(fill, row, *beside)
         for measured in (row, *beside):
             self.rows.append(measured)
             print("\n".join(measured.lines()), flush=True)
+
+
+def attempt(fill: Callable[..., object], row: Row, *beside: Row) -> None:
+    """Fills a row, and maybe others that it gives samples to: they fail together."""
+    try:
+        fill(row)
+    except Failed as error:
+        for one in (row, *beside):
+            one.failed = str(error)
 
 
 def compare(options: Namespace) -> int:

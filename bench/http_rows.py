@@ -3,10 +3,11 @@
 import json
 import secrets
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 
 from . import ROOT
 from .client import PacedLogIns, Person, log_in
@@ -76,9 +77,14 @@ class Load:
         return {**found, "cpu": cpu / found["requests"] * 1000, "memory": server.memory()}
 
 
-def rounds(servers: Sequence[Server], plan: Plan) -> list[Server]:
-    """By turns, and who begins changes too."""
-    return [server for n in range(plan.rounds) for server in (servers if n % 2 == 0 else servers[::-1])]
+def rounds(servers: Sequence[Server], plan: Plan) -> Iterator[Server]:
+    """By turns, and who begins changes too; each when nobody still works off what came before."""
+    for n in range(plan.rounds):
+        for server in servers if n % 2 == 0 else servers[::-1]:
+            for one in servers:
+                if left := one.settle():
+                    raise Failed(f"the {one.name} had {left} rows left to work off, long after the last answer")
+            yield server
 
 
 def measure(row: Row, load: Load, endpoint: Endpoint, servers: Sequence[Server], plan: Plan, *, busy: bool) -> None:
@@ -88,9 +94,17 @@ def measure(row: Row, load: Load, endpoint: Endpoint, servers: Sequence[Server],
     for server in rounds(servers, plan):
         with PacedLogIns(server.url, "moderator2", LOGINS_PER_SECOND) if busy else nullcontext() as log_ins:
             sample = load.run(server, endpoint, plan.seconds)
-            if log_ins:
-                sample["logIns"] = log_ins.answered / plan.seconds
-        row.add(server.name, sample)
+        row.add(server.name, sample | (_answered(log_ins, server, plan.seconds) if log_ins else {}))
+
+
+def _answered(log_ins: PacedLogIns, server: Server, seconds: int) -> Sample:
+    if refused := log_ins.refused:
+        raise Failed(
+            f"{len(refused)} of {len(log_ins.sent)} log-ins at the {server.name} came to nothing: {refused[0]}"
+        )
+    if not log_ins.waits:
+        raise Failed(f"the {server.name} answered no log-in within the round")
+    return {"logIns": len(log_ins.waits) / seconds, "logInWait": median(log_ins.waits)}
 
 
 def planned() -> list[tuple[Row, Endpoint, bool]]:

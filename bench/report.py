@@ -7,7 +7,7 @@ from statistics import median
 from typing import Any
 
 from . import pictures, results
-from .rows import UNITS, Row
+from .rows import UNITS, Row, span
 
 PAGE = "performance.md"
 DIGITS = {"cpu": 2, "p50": 1, "p99": 1, "seconds": 2}
@@ -61,8 +61,9 @@ def circumstances(found: dict[str, Any]) -> str:
 
 def peer_table(found: dict[str, Any]) -> str:
     head = ["", "product", "peer", "ratio", "least … most", "aim", "p99 ratio", "least … most"]
-    lines = [_peer_line(Row.from_json(row)) for row in found["rows"]]
-    return f"{table(head, lines)}\n\n{circumstances(found)}"
+    rows = [Row.from_json(row) for row in found["rows"]]
+    meanwhile = [words for row in rows if (words := _log_ins(row))]
+    return "\n\n".join((table(head, [_peer_line(row) for row in rows]), *meanwhile, circumstances(found)))
 
 
 def _peer_line(row: Row) -> list[str]:
@@ -88,7 +89,20 @@ def _ratio(found: list[float], met: Callable[[float], bool]) -> list[str]:
     if not found:
         return ["", ""]
     middle = f"{median(found):.2f}"
-    return [middle if met(median(found)) else f"**{middle}**", f"{min(found):.2f} … {max(found):.2f}"]
+    return [middle if met(median(found)) else f"**{middle}**", span(found)]
+
+
+def _log_ins(row: Row) -> str:
+    """What became of those that were sent beside the load."""
+    if row.failed or not all(row.has(name, "logIns") for name in row.samples):
+        return ""
+    answered = []
+    for name in row.samples:
+        words = f"the {name} answered {row.middle(name, 'logIns'):.1f} log-ins a second"
+        if row.has(name, "logInWait"):
+            words += f", half of them within {row.middle(name, 'logInWait'):.1f} s"
+        answered.append(words)
+    return f"{row.title}: {'; '.join(answered)}."
 
 
 # -- the product alone -----------------------------------------------------------------------------------------------

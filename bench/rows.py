@@ -17,7 +17,9 @@ UNITS = {
     "perSocket": "KiB",
     "seconds": "s",
     "logIns": "log-ins/s",
+    "logInWait": "s a log-in",
 }
+DIGITS = {"cpu": 3, "seconds": 2}
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,11 @@ class Aim:
         if self.at_least is not None:
             return f"≥ {self.at_least:g}"
         return f"≤ {self.at_most:g}" if self.at_most is not None else ""
+
+
+def span(found: list[float]) -> str:
+    """The least and the most; one pair alone has none."""
+    return f"{min(found):.2f} … {max(found):.2f}" if len(found) > 1 else ""
 
 
 NO_SLOWER = Aim("p99", at_most=1.0)
@@ -55,6 +62,9 @@ class Row:
 
     def middle(self, server: str, metric: str) -> float:
         return median(sample[metric] for sample in self.samples[server])
+
+    def has(self, server: str, metric: str) -> bool:
+        return all(metric in sample for sample in self.samples[server])
 
     def ratios(self, metric: str) -> list[float]:
         """Product ÷ peer, pair by pair."""
@@ -80,18 +90,18 @@ class Row:
         yield self.title
         for server in self.samples:
             shown = [
-                f"{self.middle(server, metric):,.{2 if metric == 'cpu' else 1}f} {unit}"
+                f"{self.middle(server, metric):,.{DIGITS.get(metric, 1)}f} {unit}"
                 + (f" {metric}" if unit == "ms" else "")
                 for metric, unit in UNITS.items()
-                if metric in self.samples[server][0]
+                if self.has(server, metric)
             ]
             yield f"    {server:8} {'   '.join(shown)}"
         for aim in self.aims:
             if found := self.ratios(aim.metric):
+                spread = f" ({span(found)})" if span(found) else ""
                 verdict = {True: "met", False: "NOT MET"}[aim.met(median(found))] if str(aim) else ""
                 yield (
-                    f"    {'ratio':8} {aim.metric} {median(found):.2f} ({min(found):.2f} … {max(found):.2f})"
-                    f"   {str(aim) and f'aim {aim}: '}{verdict}"
+                    f"    {'ratio':8} {aim.metric} {median(found):.2f}{spread}   {str(aim) and f'aim {aim}: '}{verdict}"
                 )
         if self.failed:
             yield f"    FAILED   {self.failed}"

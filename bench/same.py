@@ -1,7 +1,11 @@
 """Whether both servers do the same work: one answer of each, compared before anything is measured."""
 
+import json
 import secrets
+from queue import Empty, SimpleQueue
 from typing import Any
+
+from driver import Driver, NoAck
 
 from .client import call, log_in
 from .endpoints import Endpoint, log_ins, reads, writes
@@ -9,6 +13,7 @@ from .stage import Server
 
 # Its members are named by each server's own permissions; and every server seals its cursors in its own way.
 FREE = ("can", "nextCursor")
+PATIENCE = 10  # seconds, for what a socket is told
 
 
 class Different(Exception):
@@ -29,6 +34,44 @@ def check_same_work(product: Server, peer: Server) -> None:
                 raise Different(f"{endpoint.title}: the {server.name} answers {status}: {answer}")
             answers.append(answer)
         _compare(endpoint, *answers)
+    check_same_talk(product, peer)
+
+
+def check_same_talk(product: Server, peer: Server) -> None:
+    """The fields of what is told of a message that a socket sends: its acknowledgement, and the event."""
+    driver = Driver()
+    try:
+        ours, theirs = (_said(driver, server) for server in (product, peer))
+    finally:
+        driver.end()
+    if where := _difference(ours, theirs, values=False):
+        raise Different(f"a message by socket: {where}")
+
+
+def _said(driver: Driver, server: Server) -> dict[str, Any]:
+    person, name = log_in(server.url, "owner"), driver.new_name()
+    heard: SimpleQueue[Any] = SimpleQueue()
+
+    def listen(_kind: str, event: str, _at: float, text: str) -> None:
+        if event == "new_message":
+            heard.put(json.loads(text)[0])
+
+    def ask(event: str, **payload: str) -> Any:
+        return driver.ask("emit", name, event=event, payload=[payload], timeout=PATIENCE * 1000).result(2 * PATIENCE)
+
+    driver.listen(name, listen)
+    options = {"transports": ["websocket"], "reconnection": False}
+    driver.tell("open", name, url=server.url, namespace="/", auth={"token": person.token}, options=options)
+    told = {}
+    try:
+        ask("join_room", userId=person.id, role=person.role)
+        told["send_message"] = ask(
+            "send_message", message="The same to both", room="team", clientId=f"same-{secrets.token_hex(4)}"
+        )
+        told["new_message"] = heard.get(timeout=PATIENCE)
+    except (NoAck, Empty) as error:
+        raise Different(f"a message by socket: from the {server.name} came no more than {told}") from error
+    return told
 
 
 def _ask(server: Server, endpoint: Endpoint, token: str) -> tuple[int, Any]:

@@ -66,7 +66,8 @@ def fan_out(scripts: Scripts, server: Server, people: Path, fanout: Fanout) -> S
     found = json.loads(done.stdout.splitlines()[-1])
     kept = ("deliveredPerSecond", "ackedPerSecond", "p50", "p99", "max")
     cpu = (server.cpu_seconds() - before) / found["got"] * 1000
-    return {name: float(found[name]) for name in kept if name in found} | {"cpu": cpu}
+    measured = {name: float(found[name]) for name in kept if name in found}
+    return {**measured, "cpu": cpu, "memory": server.memory()}
 
 
 def measure_fan_out(
@@ -84,12 +85,13 @@ def idle(scripts: Scripts, server: Server, people: Path, clients: int) -> Sample
     server.restart()
     fan_out(scripts, server, people, Fanout("", "", [], 10, 10, "acked"))
     time.sleep(SETTLE_SECONDS)
-    before = server.memory()
+    before, cpu_before = server.memory(), server.cpu_seconds()
     command = scripts.command("idle.mjs", server.url, people, clients, int(SETTLE_SECONDS * 3000))
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
         assert running.stdout
         line = running.stdout.readline()
         up = json.loads(line) if line else {"up": 0, "failed": clients, "why": "idle.mjs ended", "seconds": 0}
+        cpu = server.cpu_seconds() - cpu_before
         time.sleep(SETTLE_SECONDS)
         after = server.memory()
         rest = running.stdout.readline()
@@ -99,7 +101,9 @@ def idle(scripts: Scripts, server: Server, people: Path, clients: int) -> Sample
     if stayed["stillUp"] != clients or stayed["got"] != clients:
         raise Failed(f"at the {server.name} of {clients} clients {stayed['stillUp']} stayed, {stayed['got']} were told")
     kib = (after - before) * 1024 / clients
-    return {"perSocket": kib, "seconds": up["seconds"], "p99": stayed["p99"], "memory": after}
+    # The CPU of letting them in, for each as elsewhere for each request.
+    cpu *= 1000 / clients
+    return {"perSocket": kib, "seconds": up["seconds"], "p99": stayed["p99"], "cpu": cpu, "memory": after}
 
 
 def measure_idle(
@@ -113,8 +117,8 @@ def measure_idle(
 ) -> None:
     for server in rounds(servers, plan):
         sample = idle(scripts, server, people[server.name], clients)
-        memory.add(server.name, {name: sample[name] for name in ("perSocket", "memory")})
-        storm.add(server.name, {"seconds": sample["seconds"]})
+        memory.add(server.name, {name: sample[name] for name in ("perSocket", "cpu", "memory")})
+        storm.add(server.name, {name: sample[name] for name in ("seconds", "cpu", "memory")})
 
 
 def measure_cold_start(row: Row, servers: Sequence[Server], plan: Plan) -> None:

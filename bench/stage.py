@@ -7,8 +7,9 @@ import secrets
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +29,11 @@ POSTGRES = {
     "random_page_cost": "1.1",
 }
 PAGE, TICKS = os.sysconf("SC_PAGE_SIZE"), os.sysconf("SC_CLK_TCK")
+# What the product still does after its answers: places in the log of events, and seals of the audit.
+BACKLOG = """
+    SELECT (SELECT count(*) FROM events WHERE position IS NULL)
+         + (SELECT count(*) FROM audit LEFT JOIN audit_seals ON audit_id = audit.id WHERE audit_id IS NULL)
+"""
 
 
 class NotReady(Exception):
@@ -84,6 +90,8 @@ class Server:
     running: RunningApp | None = None
     # The port stays: sockets and proxies come back to it.
     port: int = field(default=0)
+    # The statement that counts what it works off after its answers, if it does so.
+    backlog: str = ""
 
     def start(self) -> "Server":
         self.running = start_app(self.env, self.port, command=self.command, folder=self.folder)
@@ -103,6 +111,19 @@ class Server:
     def url(self) -> str:
         assert self.running
         return self.running.url
+
+    def settle(self, within: float = 10.0) -> int:
+        """Waits until nothing is left that would be worked off in the next round; gives what is left nevertheless."""
+        if not self.backlog:
+            return 0
+        ends = time.monotonic() + within
+        with closing(connect(self.env["DATABASE_URL"])) as connection, connection.cursor() as cursor:
+            while True:
+                cursor.execute(self.backlog)
+                left = int(cursor.fetchone()[0])
+                if not left or time.monotonic() >= ends:
+                    return left
+                time.sleep(0.1)
 
     def processes(self) -> list[int]:
         """All of it: gunicorn's master and its worker."""
@@ -175,7 +196,8 @@ def product(folder: Path, database: Database, *, name: str = "idyll_bench", core
     )
     if migrated.returncode:
         raise NotReady(f"The product's migrations failed:\n{migrated.stderr[-2000:]}")
-    return Server("product", pinned(core, web_command()) if core else web_command(), folder, settings)
+    command = pinned(core, web_command()) if core else web_command()
+    return Server("product", command, folder, settings, backlog=BACKLOG)
 
 
 def programs(folder: Path) -> dict[str, str]:
