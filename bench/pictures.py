@@ -1,6 +1,7 @@
 """The pictures of docs/performance.md: plain SVG that follows the reader's light or dark scheme."""
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterable
 from html import escape
 from statistics import median
@@ -102,12 +103,14 @@ def _bars(row: Row, y: float, at: Any) -> Iterable[str]:
 # -- lines over a scale ----------------------------------------------------------------------------------------------
 
 PLOT = {"left": 64, "right": 300, "top": 58, "height": 300}
+GREW = 1.5  # times: whatever did is in the picture
 
 
 def growth(found: dict[str, Any]) -> str:
-    """Milliseconds of each kind of request as the tables grow tenfold and tenfold again."""
+    """Milliseconds of each kind of request as the tables grow tenfold and tenfold again; of all that are not flat."""
     sizes = [float(size) for size in found["sizes"]]
-    series = [(row["title"], list(zip(sizes, row["p50"], strict=True))) for row in found["rows"] if row["plotted"]]
+    shown = [row for row in found["rows"] if row["plotted"] or row["p50"][-1] > GREW * row["p50"][0]]
+    series = [(row["title"], list(zip(sizes, row["p50"], strict=True))) for row in shown]
     marks = [(size, f"{size:,.0f} rows") for size in sizes]
     return _plot("Milliseconds a request (p50, one at a time) as tables grow", series, marks, "ms", logarithmic=True)
 
@@ -127,27 +130,30 @@ def _plot(
     logarithmic: bool = False,
 ) -> str:
     bottom, right = PLOT["top"] + PLOT["height"], WIDTH - PLOT["right"]
-    most = _round_up(max(y for _, points in series for _, y in points) * 1.05)
+    found = [y for _, points in series for _, y in points]
+    heights = _steps(min(found), max(found)) if logarithmic else _quarters(max(found))
     scale = math.log10 if logarithmic else float
     first, last = scale(marks[0][0]), scale(marks[-1][0])
+    low, high = scale(heights[0]), scale(heights[-1])
 
     def place(x: float, y: float) -> tuple[float, float]:
         across = (scale(x) - first) / ((last - first) or 1)
-        return PLOT["left"] + across * (right - PLOT["left"]), bottom - y / most * PLOT["height"]
+        return PLOT["left"] + across * (right - PLOT["left"]), bottom - (scale(y) - low) / (high - low) * PLOT["height"]
 
     parts = [text(16, 26, title, "title")]
-    for part in range(5):
-        value = most * part / 4
+    for value in heights:
         _, y = place(marks[0][0], value)
         parts += [line(PLOT["left"], y, right, y, "grid"), text(PLOT["left"] - 8, y + 4, f"{value:g}", "small", "end")]
     parts.append(text(PLOT["left"] - 8, PLOT["top"] - 14, unit, "small", "end"))
-    parts += [text(place(x, 0)[0], bottom + 20, words, "small", "middle") for x, words in marks]
+    parts += [text(place(x, heights[0])[0], bottom + 20, words, "small", "middle") for x, words in marks]
     # Their names stand where the lines end, moved apart where they would cover each other.
     below = 0.0
     for n, (name, points) in sorted(enumerate(series), key=lambda item: -item[1][1][-1][1]):
         colour = COLOURS[n % len(COLOURS)]
         drawn = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in points))
-        parts.append(f'<polyline points="{drawn}" class="line" stroke="{colour}"/>')
+        # Where there are more lines than colours, those of the second round are dashed.
+        dashes = ' stroke-dasharray="6 4"' if n >= len(COLOURS) else ""
+        parts.append(f'<polyline points="{drawn}" class="line" stroke="{colour}"{dashes}/>')
         x, y = place(*points[-1])
         below = max(y, below + 16)
         parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{colour}"/>')
@@ -159,7 +165,15 @@ def _plot(
     return svg(max(bottom, below) + 40, title, parts)
 
 
-def _round_up(value: float) -> float:
-    """The next 1, 2, 4 or 8 of its power of ten, so that quarters of it are plain numbers."""
+def _quarters(most: float) -> list[float]:
+    """Up to the next 1, 2, 4 or 8 of its power of ten, so that they are plain numbers."""
+    value = most * 1.05
     power = 10.0 ** math.floor(math.log10(value or 1))
-    return next(step * power for step in (1, 2, 4, 8, 10) if step * power >= value)
+    end = next(step * power for step in (1, 2, 4, 8, 10) if step * power >= value)
+    return [end * part / 4 for part in range(5)]
+
+
+def _steps(least: float, most: float) -> list[float]:
+    """The 1, 2 and 5 of each power of ten, from below the least to above the most."""
+    steps = [step * 10.0**power for power in range(-3, 6) for step in (1, 2, 5)]
+    return steps[bisect_left(steps, least) - 1 : bisect_left(steps, most) + 1]

@@ -38,6 +38,7 @@ from .columns import Instant, instant_text
 from .database import execute, release
 from .errors import Invalid
 from .extensions import db
+from .far_down import newest_of_days
 from .fields import Schema, Whole
 from .guess import Misjudged, once_more
 from .running import Rows
@@ -70,6 +71,8 @@ class Listing:
     descending: bool = True
     # Shows each page the other way round, as a chat does: newest page first, oldest message first.
     reverse: bool = False
+    # A column of days that alone narrows it; an index holds it with the key.
+    by_day: Any = None
     # Of one that is asked often: what its conditions ask for by name, and the statements that were made of it.
     parameters: dict[str, Any] | None = None
     statements: dict[tuple[int, bool, bool], Any] = field(default_factory=dict)
@@ -105,12 +108,18 @@ class Listing:
         order = [key.desc() if self.descending else key.asc() for key in self.keys]
         place = func.row_number().over(order_by=order).label("place")
         body = self.body.element if isinstance(self.body, Label) else self.body
-        rows = select(body.label("body"), *keys, place).where(*self.where).order_by(*order).limit(limit + 1)
-        found = (rows if after is None else rows.where(self._beyond(after))).subquery()
+        rows = select(body.label("body"), *keys, place).order_by(*order).limit(limit + 1)
+        found = rows.where(*self._wanted(limit, after)).subquery()
         by = found.c.place.desc() if self.reverse else found.c.place
         joined = func.string_agg(found.c.body, aggregate_order_by(literal_column("','"), by))
         last = [func.max(cast(found.c[key.name], Text)).filter(found.c.place == limit) for key in keys]
         return select(joined.filter(found.c.place <= limit), func.count(), *last)
+
+    def _wanted(self, limit: int, after: list[Any] | None) -> list[ColumnElement[bool]]:
+        beyond = [] if after is None else [self._beyond(after)]
+        if self.by_day is None:
+            return [*self.where, *beyond]
+        return [self.keys[0].in_(newest_of_days(self.keys[0], self.by_day, self.where, beyond, limit + 1))]
 
     def _statement(self, limit: int, after: list[Any] | None) -> Any:
         order = [key.desc() if self.descending else key.asc() for key in self.keys]

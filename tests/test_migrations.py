@@ -27,7 +27,7 @@ from idyll.ledger import service as books
 pytestmark = pytest.mark.database
 
 ROOT = Path(__file__).parent.parent
-STEPS = ["0009", "0008", "0007", "0006", "0005", "0004", "0003", "0002", "0001"]
+STEPS = ["0010", "0009", "0008", "0007", "0006", "0005", "0004", "0003", "0002", "0001"]
 TABLES = {table.name for table in db.metadata.sorted_tables}
 
 
@@ -189,6 +189,7 @@ def test_the_migrations_make_what_the_models_say(connection, tmp_path, worker_id
 def described(connection: Connection) -> dict[str, Any]:
     found = inspect(connection)
     own = {f"ix_{table}_words" for table in TABLES}
+    own |= {f"ix_tasks_open_{order}" for order in ("id", "deadline_id", "priority_rank_id")}
     return {
         table: {
             "columns": {c["name"]: (str(c["type"]), c["nullable"], c["default"]) for c in found.get_columns(table)},

@@ -286,6 +286,20 @@ def test_a_word_of_every_task_is_found_by_walking_the_list(agency, query):
     assert not [how for how in _scans(agency, query) if "ix_tasks_words" in how]
 
 
+@pytest.mark.only_on("postgresql")
+@pytest.mark.parametrize("sort", ["-createdAt", "deadline", "-deadline", "priority"])
+def test_overdue_tasks_are_looked_for_among_the_open_ones(agency, sort):
+    """Not past all that are done."""
+    assert [how for how in _scans(agency, f"overdue=true&sort={sort}") if " ix_tasks_open_" in how]
+
+
+@pytest.mark.only_on("postgresql")
+@pytest.mark.parametrize("days", ["deadlineFrom={0}&deadlineTo={1}", "deadlineFrom={0}", "deadlineTo={1}"])
+def test_days_of_long_ago_are_found_by_day(agency, days):
+    """Where the newest tasks are of other days: not by walking past all of them."""
+    assert "Index Scan ix_tasks_deadline_id" in _scans(agency, days.format(*DAYS))
+
+
 def _scans(agency: Agency, query: str) -> set[str]:
     seen, _ = agency.run(f"/api/tasks?{query}", agency.owner)
     return {how for statement, sent in seen for _, how in agency.plan(statement, sent)}

@@ -24,6 +24,7 @@ from .models import Approval, Task, TaskStatus, number
 from .schemas import TaskOut
 
 EDITORS_FIELDS = frozenset(("status", "blocked_reason", "edited_file_link"))
+BY_DAY = frozenset(("deadline_from", "deadline_to"))
 
 tasks = Shape(TaskOut, Task)
 show, lock = tasks.show, tasks.lock
@@ -57,7 +58,14 @@ def listing(*, viewer: Actor, sort: str, **filters: Any) -> Listing:
     if filters.get("q"):
         where.append(matches(Task.search_text, filters["q"]))
     keys = {"priority": (Task.priority_rank, Task.id), "-createdAt": (Task.id,)}
-    return Listing(tasks.body, keys.get(sort, (Task.deadline, Task.id)), where, descending=sort != "deadline")
+    chosen_by_day = sort == "-createdAt" and filters.keys() <= BY_DAY and is_manager(viewer) and bool(filters)
+    return Listing(
+        tasks.body,
+        keys.get(sort, (Task.deadline, Task.id)),
+        where,
+        descending=sort != "deadline",
+        by_day=Task.deadline if chosen_by_day else None,
+    )
 
 
 def listing_of(user_id: str, *, viewer: Actor, **filters: Any) -> Listing:
