@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import redis
+from driver import Driver
 from proxies import RunningProxy, start_nginx
 from servers import redis_url, stop_servers
 
 from . import ROOT, data, results
+from .client import log_in
 from .compare import PEOPLE
-from .endpoints import reads, writes
+from .endpoints import Endpoint, reads, writes
 from .http_rows import Load, people_file
 from .peer import node
 from .rows import Sample
@@ -24,6 +26,7 @@ from .stage import Database, Server, cpu_of, many_files, need, product
 
 COUNTS = (1, 2, 3)
 COMPARED = ("me", "tasks", "create_task", "post_message")
+BYSTANDER = "editor9"  # whom nobody tells of the tasks that are made
 
 
 @dataclass
@@ -90,9 +93,12 @@ class Scaling:
                     self._note(
                         f"{endpoint.title}, ms of CPU each: {part}", "cpu", sample[part] / sample["requests"] * 1000
                     )
+        people = people_file(cluster, self.folder, PEOPLE)
+        self._note("a delivery at 20 messages a second, ms of CPU: application", "cpu", self._delivery(cluster, people))
+        for part, cost in self._following(cluster).items():
+            self._note(f"a change elsewhere, ms of CPU in each other process: {part}", "cpu", cost)
         burst = next(fanout for fanout in FANOUTS if fanout.mode == "burst")
         burst = burst.shorter() if self.plan.quick else burst
-        people = people_file(cluster, self.folder, PEOPLE)
         before = self._commands()
         sample = self._with_costs(cluster, partial(fan_out, self.scripts, cluster, people, burst))
         self._note(f"{burst.title}, delivered a second", "deliveredPerSecond", sample["deliveredPerSecond"])
@@ -100,6 +106,45 @@ class Scaling:
         self._note("Valkey commands for each of these messages", "p50", (self._commands() - before) / burst.messages)
         self._note("connections to PostgreSQL", "rps", self._connections())
         self._note("memory of all processes, MiB", "memory", cluster.memory())
+
+    def _delivery(self, cluster: Cluster, people: Path) -> float:
+        """Of each to each: what more messages cost the same clients, so that letting them in is no part of it."""
+        paced = next(fanout for fanout in FANOUTS if fanout.mode == "paced")
+        paced = paced.shorter() if self.plan.quick else paced
+        spent = []
+        for messages in (paced.messages // 5, paced.messages):
+            sample = fan_out(self.scripts, cluster, people, replace(paced, messages=messages))
+            spent.append(sample["cpu"] * messages * paced.clients)
+        return (spent[1] - spent[0]) / (paced.messages - paced.messages // 5) / paced.clients
+
+    def _following(self, cluster: Cluster) -> dict[str, float]:
+        """What a change costs a process that had no part in it, and a socket of somebody who is not told of it."""
+        first, *others = cluster.members
+        if not others:
+            return {"application": 0.0, "PostgreSQL": 0.0}
+        endpoint = next(endpoint for endpoint in writes() if endpoint.key == "create_task")
+        alone = self._costs_of(first, others, endpoint)
+        driver = Driver()
+        try:
+            bystander = log_in(first.url, BYSTANDER)
+            for other in others:
+                options = {"transports": ["websocket"], "reconnection": False}
+                name = driver.new_name()
+                driver.tell(
+                    "open", name, url=other.url, namespace="/", auth={"token": bystander.token}, options=options
+                )
+                driver.ask("emit", name, event="sync", payload=[{}], timeout=10_000).result(20)
+            followed = self._costs_of(first, others, endpoint)
+        finally:
+            driver.end()
+        return followed | {"PostgreSQL": max(0.0, followed["PostgreSQL"] - alone["PostgreSQL"])}
+
+    def _costs_of(self, first: Server, others: Sequence[Server], endpoint: Endpoint) -> dict[str, float]:
+        """Milliseconds of CPU for each request at the first process, in each of the others and in PostgreSQL."""
+        groups = {"application": [pid for other in others for pid in other.processes()], "PostgreSQL": self._backends()}
+        before = {part: cpu_of(pids) for part, pids in groups.items()}
+        requests = self.load.run(first, endpoint, self.plan.seconds)["requests"]
+        return {part: (cpu_of(pids) - before[part]) / requests / len(others) * 1000 for part, pids in groups.items()}
 
     def _with_costs(self, cluster: Cluster, work: Callable[[], Sample]) -> Sample:
         """Beside the sample, the CPU seconds that each part took."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from . import pictures, results
+from . import model, pictures, results
 from .rows import UNITS, Row, span
 
 PAGE = "performance.md"
@@ -19,8 +19,8 @@ def write(file: Path = results.FILE) -> None:
     page = folder / PAGE
     text = page.read_text()
     for section, (table, picture) in SECTIONS.items():
-        if section in found:
-            text = between_markers(text, section, table(found[section]))
+        if (source := DERIVED.get(section, section)) in found:
+            text = between_markers(text, section, table(found[source]))
             if picture:
                 (folder / f"performance-{section}.svg").write_text(picture(found[section]))
     page.write_text(text)
@@ -135,6 +135,18 @@ def cores_table(found: dict[str, Any]) -> str:
     return f"{table(head, lines)}\n\n{circumstances(found)}"
 
 
+def model_table(found: dict[str, Any]) -> str:
+    words, heads, rows = model.paper(found)
+    checked = table(
+        [
+            "requests a second: measured, of what one process's costs allow",
+            *[f"{n} process{'es' if n > 1 else ''}" for n in (1, 2, 3)],
+        ],
+        model.checks(found),
+    )
+    return f"{checked}\n\n{words}\n\n{table(['connected', *heads], rows)}"
+
+
 def soak_table(found: dict[str, Any]) -> str:
     points = found["points"]
     quarter = max(1, len(points) // 4)
@@ -152,4 +164,6 @@ SECTIONS: dict[str, Section] = {
     "growth": (growth_table, pictures.growth),
     "soak": (soak_table, pictures.soak),
     "cores": (cores_table, None),
+    "model": (model_table, None),
 }
+DERIVED = {"model": "cores"}  # made of another section's results

@@ -15,7 +15,7 @@ from flask_migrate import upgrade
 from servers import ROOT
 
 from bench import __main__ as command
-from bench import crowded, data, http_rows, pictures, plans, report, same, socket_rows, stage
+from bench import crowded, data, http_rows, model, pictures, plans, report, same, socket_rows, stage
 from bench.client import Person
 from bench.compare import attempt
 from bench.endpoints import reads, writes
@@ -255,6 +255,59 @@ def test_each_result_finds_its_place_in_the_page(section):
     once = report.between_markers(page, section, content)
     assert content in once
     assert report.between_markers(once, section, "other") == report.between_markers(page, section, "other")
+
+
+# -- the model on paper ----------------------------------------------------------------------------------------------
+
+ONE_REQUEST = {"application": 1.0, "PostgreSQL": 0.5, "nginx": 0.25, "Valkey": 0.25}  # ms of CPU
+FOLLOWING = {"application": [0.0, 0.2, 0.2], "PostgreSQL": [0.0, 0.1, 0.1]}
+
+
+def measured_costs():
+    """A `cores` section, as far as the model reads it."""
+    found = {
+        f"{title}, ms of CPU each: {part}": [cost] for title in model.CHECKED for part, cost in ONE_REQUEST.items()
+    }
+    found |= {f"{title}, requests a second": [900.0] * 3 for title in model.CHECKED}
+    found |= {f"a change elsewhere, ms of CPU in each other process: {part}": cost for part, cost in FOLLOWING.items()}
+    found |= {
+        "a delivery at 20 messages a second, ms of CPU: application": [0.05],
+        "memory of all processes, MiB": [100.0],
+    }
+    return {"rows": [{"title": title, "values": values} for title, values in found.items()]}
+
+
+@pytest.mark.parametrize(("own", "one", "two"), [(0.5, 1333, 1333), (1.0, 1000, 1000), (3.0, 333, 500)])
+def test_one_process_is_bound_by_its_core_and_two_by_both_cores(own, one, two):
+    known = model.costs(measured_costs())
+    known.found["POST /tasks, ms of CPU each: application"] = [own]
+    assert [round(known.predicted("POST /tasks", processes)) for processes in (1, 2)] == [one, two]
+
+
+def test_each_process_pays_for_what_the_others_do():
+    """500 changes and 200 messages a second are 3,200 events: as 533 changes, 0.2 ms each in all processes but one."""
+    _, heads, rows = model.paper(measured_costs())
+    columns = dict(zip(heads, zip(*[cells for _, *cells in rows], strict=True), strict=True))
+    requests, deliveries, cores, processes, memory, *_ = columns["1,000, all in one room"]
+    assert (requests, deliveries, cores) == ("57", "2,100", "0.2, and 0.0 to follow the log")
+    assert (processes, memory) == ("1", "124 MiB")
+    # 201,000 deliveries of 0.05 ms and all else: at most 60 % of each process.
+    assert columns["10,000, all in one room"][2:4] == ("10.6, and 0.2 to follow the log", "19")
+    assert columns["100,000, rooms of 500"][2:4] == ("11.0, and 2.4 to follow the log", "23")
+    assert columns["100,000, rooms of 500"][-1] == "3,200"
+
+
+def test_the_model_finds_its_place_in_the_page_of_what_was_measured_of_cores(tmp_path):
+    page = tmp_path / report.PAGE
+    page.write_text((ROOT / "docs" / report.PAGE).read_text())
+    cores = {
+        **CIRCUMSTANCES,
+        "processes": [1, 2, 3],
+        "rows": [row | {"metric": "cpu"} for row in measured_costs()["rows"]],
+    }
+    (tmp_path / "performance.json").write_text(json.dumps({"cores": cores}))
+    report.write(tmp_path / "performance.json")
+    assert "| POST /tasks | 900 of 1,000 (0.90) | 900 of 1,000 (0.90) | 900 of 1,000 (0.90) |" in page.read_text()
 
 
 @pytest.mark.parametrize("picture", [pictures.peer, pictures.growth, pictures.soak], ids=lambda draw: draw.__name__)
