@@ -11,6 +11,7 @@ TOLD_OF_A_CHANGE = 12
 EVENTS_OF_A_CHANGE = 6
 # How much of a process, of its sockets and of its memory is used.
 BUSY, SOCKETS = 0.6, 5_000
+MOST = 1_000  # processes; more than that is no answer
 SOCKET_KIB = 25
 CONNECTIONS = 12
 PARTS = ("application", "PostgreSQL", "nginx", "Valkey")
@@ -76,7 +77,7 @@ def crowd(known: Costs, base: float, people: int, room: int) -> list[str]:
     # Each process reads what the others did, too.
     heard = events / EVENTS_OF_A_CHANGE / 1000
     processes = ceil(people / SOCKETS)
-    while processes * BUSY < own + following(known, "application", heard, processes):
+    while processes < MOST and processes * BUSY < own + following(known, "application", heard, processes):
         processes += 1
     follows = following(known, "application", heard, processes)
     follows_in_database = following(known, "PostgreSQL", heard, processes)
@@ -84,7 +85,7 @@ def crowd(known: Costs, base: float, people: int, room: int) -> list[str]:
         f"{reads + changes + says:,.0f}",
         f"{deliveries:,.0f}",
         f"{own:.1f}, and {follows:.1f} to follow the log",
-        f"{processes}",
+        f"{processes}" if processes < MOST else "no number: following takes all of each",
         f"{base + SOCKET_KIB * people / processes / 1024:.0f} MiB",
         f"{busy('PostgreSQL'):.1f}, and {follows_in_database:.1f} for those who follow",
         f"{processes * CONNECTIONS}",

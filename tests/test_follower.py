@@ -215,6 +215,53 @@ def test_what_others_have_placed_is_told_right_after_a_message_from_here(
     assert said(olga) == ["From here", "From elsewhere"]
 
 
+@pytest.fixture
+def told_others(hub, monkeypatch):
+    """What this process says to the others."""
+    kinds = []
+    monkeypatch.setattr(hub.bus, "say", lambda kind, **_: kinds.append(kind))
+    return kinds
+
+
+def elsewhere(app, api, owner, message):
+    """Another process stores a message and gives it its place."""
+    with committed.muted():
+        say(api, owner, message)
+        with app.app_context():
+            sealing.seal()
+
+
+def test_who_is_told_by_another_process_passes_it_on_to_nobody(
+    app, api, follower, step, olga, said, owner, told_others
+):
+    """All were told; three processes that tell each other again would be six words for each change."""
+    elsewhere(app, api, owner, "From elsewhere")
+    follower.wake()
+    step()
+    assert said(olga) == ["From elsewhere"]
+    assert told_others == []
+
+
+def test_what_nobody_told_of_is_passed_on(app, api, step, olga, said, owner, told_others):
+    """The process that gave it its place may be dead."""
+    elsewhere(app, api, owner, "Left behind")
+    step()
+    assert said(olga) == ["Left behind"]
+    assert told_others == ["wake"]
+
+
+def test_what_is_said_here_is_told_to_the_others_whatever_they_told_meanwhile(
+    app, api, follower, step, olga, said, owner, told_others
+):
+    elsewhere(app, api, owner, "From elsewhere")
+    follower.wake()
+    say(api, owner, "From here")
+    follower.hear()
+    step()
+    assert said(olga) == ["From elsewhere", "From here"]
+    assert told_others == ["wake"]
+
+
 @pytest.mark.only_on("postgresql")
 @pytest.mark.parametrize("busy", ["stepping", "resting"])
 def test_what_is_deleted_before_it_is_told_is_not_told(api, follower, told_at_once, step, olga, heard, owner, busy):

@@ -37,6 +37,7 @@ class Follower:
         self.woken = threading.Event()
         self.committed = False  # here, since the last step, and waits for its place
         self.placed = False  # maybe, by others or here, and was not looked at
+        self.told = False  # by another process, which told all others too
         self.seen: Seen | None = None  # by what was committed here with its place a moment ago
         self.known = (0, 0)
         self.engine: Engine | None = None
@@ -47,8 +48,8 @@ class Follower:
         self.failing = False
 
     def wake(self) -> None:
-        """Something was committed elsewhere."""
-        self.placed = True
+        """Something got its place elsewhere."""
+        self.placed = self.told = True
         self.woken.set()
 
     def at_rest(self, _: object = None) -> bool:
@@ -140,8 +141,12 @@ class Follower:
             if not (full or self.committed or self.placed):
                 return
         self.placed = False
+        told, self.told = self.told, False
         # When something waits for its place, nobody need ask. Should another process hold the log, `watch` goes on.
-        seen = self._seal_some() if self.committed else sealing.look(self._told_until())
+        own = self.committed
+        seen = self._seal_some() if own else sealing.look(self._told_until())
+        if told and not own:  # whoever gave it its place has said so to everybody
+            self.known = (seen.log.sealed, seen.log.rights)
         # It may be shorter than it was: the database was restored from a backup.
         self.position = min(self.position, seen.log.sealed)
         yield seen
