@@ -79,13 +79,15 @@ def crowd(known: Costs, base: float, people: int, room: int) -> list[str]:
     processes = ceil(people / SOCKETS)
     while processes < MOST and processes * BUSY < own + following(known, "application", heard, processes):
         processes += 1
+    if processes == MOST:  # following grows faster than what it is shared by
+        processes = ceil(max(people / SOCKETS, own / BUSY))
     follows = following(known, "application", heard, processes)
     follows_in_database = following(known, "PostgreSQL", heard, processes)
     return [
         f"{reads + changes + says:,.0f}",
         f"{deliveries:,.0f}",
         f"{own:.1f}, and {follows:.1f} to follow the log",
-        f"{processes}" if processes < MOST else "no number: following takes all of each",
+        f"{processes}, which following alone would keep busy" if follows / processes >= BUSY else f"{processes}",
         f"{base + SOCKET_KIB * people / processes / 1024:.0f} MiB",
         f"{busy('PostgreSQL'):.1f}, and {follows_in_database:.1f} for those who follow",
         f"{processes * CONNECTIONS}",

@@ -293,7 +293,7 @@ def test_each_process_pays_for_what_the_others_do():
     assert (processes, memory) == ("1", "124 MiB")
     # 201,000 deliveries of 0.05 ms and all else: at most 60 % of each process.
     assert columns["10,000, all in one room"][2:4] == ("10.6, and 0.2 to follow the log", "19")
-    assert columns["100,000, rooms of 500"][2:4] == ("11.0, and 2.4 to follow the log", "23")
+    assert columns["100,000, rooms of 500"][2:4] == ("11.2, and 2.3 to follow the log", "23")
     assert columns["100,000, rooms of 500"][-1] == "3,200"
 
 
