@@ -11,7 +11,6 @@ TOLD_OF_A_CHANGE = 12
 EVENTS_OF_A_CHANGE = 6
 # How much of a process, of its sockets and of its memory is used.
 BUSY, SOCKETS = 0.6, 5_000
-MOST = 1_000  # processes; more than that is no answer
 SOCKET_KIB = 25
 CONNECTIONS = 12
 PARTS = ("application", "PostgreSQL", "nginx", "Valkey")
@@ -76,28 +75,22 @@ def crowd(known: Costs, base: float, people: int, room: int) -> list[str]:
     own = busy("application") + known.delivery * deliveries / 1000
     # Each process reads what the others did, too.
     heard = events / EVENTS_OF_A_CHANGE / 1000
-    processes = ceil(people / SOCKETS)
-    while processes < MOST and processes * BUSY < own + following(known, "application", heard, processes):
-        processes += 1
-    if processes == MOST:  # following grows faster than what it is shared by
-        processes = ceil(max(people / SOCKETS, own / BUSY))
-    follows = following(known, "application", heard, processes)
-    follows_in_database = following(known, "PostgreSQL", heard, processes)
+    each, each_in_database = (known.following(part) * heard for part in ("application", "PostgreSQL"))
+    too_much = each >= BUSY  # for any number of processes: as if there were nothing to follow
+    shared = own / BUSY if too_much else (own - each) / (BUSY - each)
+    processes = ceil(max(people / SOCKETS, shared))
+    follows, follows_in_database = each * (processes - 1), each_in_database * (processes - 1)
     return [
         f"{reads + changes + says:,.0f}",
         f"{deliveries:,.0f}",
         f"{own:.1f}, and {follows:.1f} to follow the log",
-        f"{processes}, which following alone would keep busy" if follows / processes >= BUSY else f"{processes}",
+        f"{processes}, which following alone would keep busy" if too_much else f"{processes}",
         f"{base + SOCKET_KIB * people / processes / 1024:.0f} MiB",
         f"{busy('PostgreSQL'):.1f}, and {follows_in_database:.1f} for those who follow",
         f"{processes * CONNECTIONS}",
         f"{busy('Valkey'):.2f}",
         f"{events:,.0f}",
     ]
-
-
-def following(known: Costs, part: str, heard: float, processes: int) -> float:
-    return known.following(part) * heard * (processes - 1)
 
 
 ROWS = [

@@ -1,7 +1,7 @@
 """Imported before all others: what libraries load in case somebody wants it, and here wants it later or never.
 
 PyJWT loads `cryptography` for algorithms of tokens that we refuse, python-socketio redis-py for a queue that we don't
-use: 16 MiB of each process, and a tenth of its start. Both do without what is not installed, and so it seems to them.
+use: 16 MiB of each process, and time at each start. Both do without what is not installed, and so it seems to them.
 """
 
 import sys

@@ -200,7 +200,6 @@ class Polls:
     def __init__(self, port: int, *, path: str = "/socket.io/", headers: dict[str, str] | None = None) -> None:
         self.port, self.path, self.headers = port, path, headers or {}
         self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-        self.pings = 0
         status, text = self.call("GET", QUERY.format("polling"))
         assert status == 200, text
         self.sid: str = json.loads(text[1:])["sid"]
@@ -233,7 +232,6 @@ class Polls:
             assert status == 200, (status, text)
             packets = text.split(SEPARATOR)
             if "2" in packets:
-                self.pings += 1
                 self.say("3")
             if found := next(filter(wanted, packets), None):
                 return found

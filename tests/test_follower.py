@@ -263,6 +263,52 @@ def test_what_is_said_here_is_told_to_the_others_whatever_they_told_meanwhile(
 
 
 @pytest.mark.only_on("postgresql")
+def test_what_was_found_before_its_commit_was_heard_of_is_told_to_the_others_all_the_same(
+    app, api, follower, step, olga, said, owner, told_others
+):
+    """Another process told of something of its own just before, and its word led to a look that found both."""
+    elsewhere(app, api, owner, "From here")
+    follower.wake()
+    step()
+    with app.app_context():
+        follower.hear(seen=sealing.look(0))
+    step()
+    assert said(olga) == ["From here"]
+    assert told_others == ["wake"]
+
+
+@pytest.mark.only_on("postgresql")
+def test_the_others_are_told_again_of_what_gets_its_place_after_the_first_word(
+    app, api, follower, step, olga, said, owner, told_others
+):
+    elsewhere(app, api, owner, "With its place")
+    with app.app_context():
+        follower.hear(seen=sealing.look(0))
+    with committed.muted():
+        say(api, owner, "Waits for its place")
+    follower.hear()
+    follower.wake()
+    step()
+    assert said(olga) == ["With its place", "Waits for its place"]
+    assert told_others == ["wake", "wake"]
+
+
+@pytest.mark.only_on("postgresql")
+def test_what_is_placed_here_by_its_own_statement_is_told_to_the_others_whatever_they_tell(
+    app, api, follower, step, olga, said, owner, told_others
+):
+    elsewhere(app, api, owner, "From here")
+    follower.stepping = True  # so that it waits to be looked at again
+    with app.app_context():
+        follower.hear(seen=sealing.look(0))
+    follower.stepping = False
+    follower.wake()
+    step()
+    assert said(olga) == ["From here"]
+    assert told_others == ["wake"]
+
+
+@pytest.mark.only_on("postgresql")
 @pytest.mark.parametrize("busy", ["stepping", "resting"])
 def test_what_is_deleted_before_it_is_told_is_not_told(api, follower, told_at_once, step, olga, heard, owner, busy):
     def waits(_):  # as when it began to be busy while the message was stored

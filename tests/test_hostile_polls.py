@@ -237,10 +237,11 @@ def test_an_upgrade_that_fails_leaves_the_session_with_its_polls(target, sent):
 
 def test_a_websocket_that_only_looks_open_holds_nothing_up(target, people):
     with target.polls() as polls, target.websocket(session=polls.sid):
+        begun = time.monotonic()
         assert polls.log_in(people.editor().token).startswith("40{")
         polls.say('421["sync",{}]')
         assert polls.hear(lambda text: text.startswith("431["))
-        assert polls.pings == 0, "its answer came with the next ping"
+        assert time.monotonic() < begun + 5
 
 
 def test_a_session_is_taken_over_once(target, people):

@@ -38,6 +38,7 @@ class Follower:
         self.committed = False  # here, since the last step, and waits for its place
         self.placed = False  # maybe, by others or here, and was not looked at
         self.told = False  # by another process, which told all others too
+        self.unsaid = False  # to the others: something was committed here
         self.seen: Seen | None = None  # by what was committed here with its place a moment ago
         self.known = (0, 0)
         self.engine: Engine | None = None
@@ -59,6 +60,8 @@ class Follower:
     def hear(self, _: object = None, *, seen: Seen | None = None) -> None:
         """Something was committed here; if nobody is here or elsewhere to hear of it, a tick is soon enough."""
         if self._is_heard():
+            # Whatever is known: a look may have found it before its commit was heard of here.
+            self.unsaid = True
             if seen is None:
                 self.committed = True
             elif self.seen is None and not (self.stepping or self.resting or self.placed):
@@ -165,8 +168,9 @@ class Follower:
 
     def _pass_on(self, seen: Seen) -> None:
         """To the other processes, and to the sockets of this one."""
-        if (seen.log.sealed, seen.log.rights) != self.known:
-            self.known = (seen.log.sealed, seen.log.rights)
+        state = (seen.log.sealed, seen.log.rights)
+        if self.unsaid or state != self.known:
+            self.known, self.unsaid = state, False
             self.hub.bus.say("wake")
         self._tell(seen)
 
