@@ -37,8 +37,6 @@ class Follower:
         self.woken = threading.Event()
         self.committed = False  # here, since the last step, and waits for its place
         self.placed = False  # maybe, by others or here, and was not looked at
-        self.told = False  # by another process, which told all others too
-        self.unsaid = False  # to the others: something was committed here
         self.seen: Seen | None = None  # by what was committed here with its place a moment ago
         self.known = (0, 0)
         self.engine: Engine | None = None
@@ -49,8 +47,8 @@ class Follower:
         self.failing = False
 
     def wake(self) -> None:
-        """Something got its place elsewhere."""
-        self.placed = self.told = True
+        """Something was committed elsewhere."""
+        self.placed = True
         self.woken.set()
 
     def at_rest(self, _: object = None) -> bool:
@@ -60,8 +58,6 @@ class Follower:
     def hear(self, _: object = None, *, seen: Seen | None = None) -> None:
         """Something was committed here; if nobody is here or elsewhere to hear of it, a tick is soon enough."""
         if self._is_heard():
-            # Whatever is known: a look may have found it before its commit was heard of here.
-            self.unsaid = True
             if seen is None:
                 self.committed = True
             elif self.seen is None and not (self.stepping or self.resting or self.placed):
@@ -144,12 +140,8 @@ class Follower:
             if not (full or self.committed or self.placed):
                 return
         self.placed = False
-        told, self.told = self.told, False
         # When something waits for its place, nobody need ask. Should another process hold the log, `watch` goes on.
-        own = self.committed
-        seen = self._seal_some() if own else sealing.look(self._told_until())
-        if told and not own:  # whoever gave it its place has said so to everybody
-            self.known = (seen.log.sealed, seen.log.rights)
+        seen = self._seal_some() if self.committed else sealing.look(self._told_until())
         # It may be shorter than it was: the database was restored from a backup.
         self.position = min(self.position, seen.log.sealed)
         yield seen
@@ -168,9 +160,8 @@ class Follower:
 
     def _pass_on(self, seen: Seen) -> None:
         """To the other processes, and to the sockets of this one."""
-        state = (seen.log.sealed, seen.log.rights)
-        if self.unsaid or state != self.known:
-            self.known, self.unsaid = state, False
+        if (seen.log.sealed, seen.log.rights) != self.known:
+            self.known = (seen.log.sealed, seen.log.rights)
             self.hub.bus.say("wake")
         self._tell(seen)
 
