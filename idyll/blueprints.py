@@ -14,13 +14,14 @@ from typing import Any
 
 import flask_smorest
 import marshmallow as ma
-from flask import Flask, Response, request
+from flask import Flask, Response
 
 from .errors import Forbidden, NotFound, StalePrecondition
 from .fields import Schema
 from .gate import Gate, Rule, View, current_user, members_only
 from .pagination import Listing, as_csv, page
 from .parsing import Parser
+from .scope import this_request
 
 __all__ = [
     "Blueprint",
@@ -149,7 +150,7 @@ class Blueprint(flask_smorest.Blueprint):
             def wrapper(arguments: dict[str, Any], *args: Any, **kwargs: Any) -> Response:
                 limit, cursor = arguments.pop("limit"), arguments.pop("cursor")
                 listing: Listing = view(arguments, *args, **kwargs)
-                if csv and request.accept_mimetypes.best_match(["application/json", "text/csv"]) == "text/csv":
+                if csv and this_request().accept_mimetypes.best_match(["application/json", "text/csv"]) == "text/csv":
                     if may_csv is not None and not may_csv(current_user()):
                         raise Forbidden
                     return as_csv(listing, schema, csv)
@@ -168,6 +169,7 @@ class Blueprint(flask_smorest.Blueprint):
 def respond(body: str, status: int = 200) -> Response:
     """One object: with an `ETag` on GET, and 304 where the client has this very answer."""
     response = Response(body, status=status, content_type="application/json")
+    request = this_request()
     if request.method in ("GET", "HEAD"):
         response.headers["ETag"] = tag = etag(body)
         # Kept by the client, but asked for again each time: an ETag answers 304.
@@ -186,7 +188,7 @@ def etag(body: str) -> str:
 
 def unless_stale(read: Callable[..., str], *args: Any, **kwargs: Any) -> None:
     """Checks `If-Match` against what a GET would answer now; call it inside the transaction, with the row locked."""
-    asked = request.headers.get("If-Match")
+    asked = this_request().headers.get("If-Match")
     if asked is None:
         return
     asked = asked.replace("W/", "")  # a proxy that compresses weakens it

@@ -8,7 +8,7 @@ from time import monotonic
 from typing import Any
 
 import click
-from flask import Flask, current_app
+from flask import Flask
 from flask.cli import AppGroup, with_appcontext
 from flask_migrate import Migrate, upgrade
 from sqlalchemy.exc import DBAPIError
@@ -21,6 +21,7 @@ from .errors import Problem
 from .extensions import db
 from .ledger import service as books
 from .membership import invitations
+from .scope import this_app
 from .shapes import parsed
 from .transactions import transaction
 from .users import service as users_service
@@ -81,7 +82,7 @@ def create_owner(if_none: bool) -> None:
 
 def _first_owner(*, must: bool) -> None:
     """Makes the owner and says how to log in; in development with a generated password, which is shown this once."""
-    config = current_app.config
+    config = this_app().config
     unset = not config["OWNER_EMAIL"] and not config["OWNER_PASSWORD"]
     if unset and config["APP_ENV"] == "production" and not must:
         words = "WARNING: nobody can log in: there is no owner yet, and OWNER_EMAIL and OWNER_PASSWORD are not set."
@@ -160,7 +161,7 @@ def prepare() -> None:
 
 
 def _say_where() -> None:
-    url = f"http://localhost:{current_app.config['PORT']}"
+    url = f"http://localhost:{this_app().config['PORT']}"
     lines = [("API", f"{url}/api"), ("Documentation", f"{url}/docs/")]
     lines.append(("Log in", f"POST {url}/api/auth/login " + '{"login": "<e-mail or username>", "password": "<…>"}'))
     if logins.known():
@@ -186,13 +187,13 @@ def step(words: str) -> Iterator[None]:
 @command("openapi")
 def openapi_document() -> None:
     """Print the OpenAPI document, as docs/openapi.json keeps it."""
-    _print(openapi.document(current_app))
+    _print(openapi.document(this_app()))
 
 
 @command("asyncapi")
 def asyncapi_document() -> None:
     """Print the AsyncAPI document, as docs/asyncapi.json keeps it."""
-    _print(asyncapi.document(current_app))
+    _print(asyncapi.document(this_app()))
 
 
 def _print(document: dict[str, Any]) -> None:

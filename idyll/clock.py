@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from flask import current_app
+from .scope import this_app
 
 _pretended: ContextVar[datetime | None] = ContextVar("pretended", default=None)
 
@@ -37,7 +37,7 @@ def today() -> date:
 
 
 def agency_zone() -> ZoneInfo:
-    return ZoneInfo(current_app.config["AGENCY_TIMEZONE"])
+    return ZoneInfo(this_app().config["AGENCY_TIMEZONE"])
 
 
 def midnight(day: date) -> datetime:

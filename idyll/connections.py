@@ -5,14 +5,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from flask import current_app
 from psycopg2 import STRING
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE, new_type, register_type
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.pool import ConnectionPoolEntry, PoolResetState
 
-from .extensions import db
+from .scope import this_app, this_engine
 
 IDLE_SECONDS = 1.0
 UUID_OID = 2950
@@ -82,9 +81,9 @@ def prepare(engine: Engine) -> None:
 
 def engine_apart() -> Engine:
     """A few connections beside the pool, for what may not wait until the requests let go of theirs."""
-    options = current_app.config["SQLALCHEMY_ENGINE_OPTIONS"]
+    options = this_app().config["SQLALCHEMY_ENGINE_OPTIONS"]
     few = {"pool_size": 2} if "pool_size" in options else {}
-    made = create_engine(db.engine.url, **options | few)
+    made = create_engine(this_engine().url, **options | few)
     prepare(made)
     return made
 
@@ -109,7 +108,7 @@ def _ping(engine: Engine, connection: Any, entry: ConnectionPoolEntry, _: Any) -
 
 def wrapped(error: Exception, *, lost: bool) -> BaseException:
     """An error of the driver, as SQLAlchemy's."""
-    dialect = db.engine.dialect
+    dialect = this_engine().dialect
     options: Any = {"connection_invalidated": lost, "dialect": dialect, "hide_parameters": True}
     made: BaseException = DBAPIError.instance("", None, error, dialect.loaded_dbapi.Error, **options)
     return made

@@ -4,7 +4,8 @@ from sqlalchemy import BigInteger, String, bindparam, func, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from .database import execute
-from .extensions import MYSQL, Model, db
+from .extensions import MYSQL, Model
+from .scope import this_engine
 
 RIGHTS, TASK_NUMBER = "rights", "task_number"
 SEQUENCES = {TASK_NUMBER: select(func.nextval("task_numbers"))}
@@ -31,7 +32,7 @@ _ADVANCE_AND_TELL = ADVANCE.returning(_TABLE.c.value)
 
 def take(name: str) -> int:
     """The next number, never given twice; gaps are allowed, so nobody waits where the database has sequences."""
-    if db.engine.dialect.name == "postgresql":
+    if this_engine().dialect.name == "postgresql":
         return int(execute(SEQUENCES[name], {}).scalar_one())
     return advance(name)
 
@@ -42,7 +43,7 @@ def advance(name: str, by: int = 1, *, at_least: int = 0) -> int:
     A rolled back transaction gives its numbers back to nobody else meanwhile, so none is given twice.
     """
     step = {"counter": name, "step": by}
-    if not at_least and db.engine.dialect.update_returning:
+    if not at_least and this_engine().dialect.update_returning:
         return int(execute(_ADVANCE_AND_TELL, step).scalar_one())
     execute(ADVANCE, step)
     if at_least:

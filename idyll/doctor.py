@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from flask import current_app
 from sqlalchemy import Dialect, func, make_url, select, text
 
 from . import health
 from .database import execute
-from .extensions import db
 from .live import instances
+from .scope import this_app, this_engine
 from .users.models import User
 from .users.roles import Role
 
@@ -53,7 +52,7 @@ def examine() -> Iterator[Finding]:
 
 
 def _settings() -> Iterator[Finding]:
-    config = current_app.config
+    config = this_app().config
     yield Finding(Grade.OK, "settings", f"APP_ENV={config['APP_ENV']}, links lead to {config['PUBLIC_URL']}")
     if config["APP_ENV"] != "production":
         return
@@ -66,11 +65,11 @@ def _settings() -> Iterator[Finding]:
 
 
 def _address() -> str:
-    return make_url(current_app.config["SQLALCHEMY_DATABASE_URI"]).render_as_string(hide_password=True)
+    return make_url(this_app().config["SQLALCHEMY_DATABASE_URI"]).render_as_string(hide_password=True)
 
 
 def _dialect() -> Dialect:
-    return db.engine.dialect
+    return this_engine().dialect
 
 
 def _version() -> str:

@@ -6,12 +6,14 @@ from http import HTTPStatus
 from typing import Any
 
 import orjson
-from flask import Flask, Response, g, has_request_context, request
+from flask import Flask, Response, has_request_context
 from flask_jwt_extended.exceptions import JWTExtendedException
 from jwt.exceptions import PyJWTError
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
+
+from .scope import here, this_request
 
 log = logging.getLogger(__name__)
 
@@ -45,9 +47,9 @@ class Problem(Exception):
             "title": HTTPStatus(self.status).phrase,
             "status": self.status,
             "detail": self.detail,
-            "instance": request.path if has_request_context() else "",
+            "instance": this_request().path if has_request_context() else "",
             "code": self.code,
-            "requestId": g.get("request_id", ""),
+            "requestId": here().get("request_id", ""),
         }
         if self.errors:
             body["errors"] = self.errors

@@ -4,8 +4,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from flask import current_app, g, request
-
 from . import idempotency
 from .actor import Actor
 from .auth.tokens import authenticate, confirmed, look_up, presume
@@ -14,6 +12,7 @@ from .guess import Misjudged
 from .limits import network, spend
 from .parsing import refuse_unknown
 from .permissions import Person, is_member
+from .scope import here, this_app, this_request
 
 View = Callable[..., Any]
 Rule = Callable[[Person], bool]
@@ -21,7 +20,7 @@ Rule = Callable[[Person], bool]
 
 def current_user() -> Actor:
     """The signed-in person of this request."""
-    user: Actor = g.user
+    user: Actor = here().user
     return user
 
 
@@ -54,19 +53,20 @@ class Gate:
         refuse_unknown(self.takes)
         if self.limit:
             # By blueprint and view: a flood of applications must not shut the door to log-ins.
-            spend(self.name, current_app.config[self.limit], network(request.remote_addr))
-        if "Idempotency-Key" in request.headers and "Authorization" in request.headers and self._keeps():
-            g.user = authenticate(request)
-            return idempotency.run(g.user, lambda: self.view(*args, **kwargs))
+            spend(self.name, this_app().config[self.limit], network(this_request().remote_addr))
+        headers = this_request().headers
+        if "Idempotency-Key" in headers and "Authorization" in headers and self._keeps():
+            user = here().user = authenticate(this_request())
+            return idempotency.run(user, lambda: self.view(*args, **kwargs))
         return self.view(*args, **kwargs)
 
     def signed_in(self, *args: Any, **kwargs: Any) -> Any:
-        g.user = presume(request)
-        spend("user", current_app.config["RATE_LIMIT_PER_MINUTE"], g.user.id or "")
+        user = here().user = presume(this_request())
+        spend("user", this_app().config["RATE_LIMIT_PER_MINUTE"], user.id or "")
         while True:
             with suppress(Misjudged):
                 return confirmed(lambda: self._admitted(*args, **kwargs))
-            g.user = look_up(request)
+            here().user = look_up(this_request())
 
     def _admitted(self, *args: Any, **kwargs: Any) -> Any:
         user = current_user()
@@ -80,4 +80,4 @@ class Gate:
         return self.view(*args, **kwargs)
 
     def _keeps(self) -> bool:
-        return not self.of_login and request.method == "POST"
+        return not self.of_login and this_request().method == "POST"

@@ -14,8 +14,9 @@ it a second time, at its end.
 from dataclasses import dataclass
 from typing import Any
 
-from flask import g
 from sqlalchemy import ColumnElement, Select, bindparam
+
+from .scope import here
 
 MAX_KEPT = 20_000
 # A loss of rights is to be felt everywhere within a second.
@@ -59,7 +60,7 @@ def guarded(statement: Any, fixed: bool) -> Any:
 
     `fixed` ones are made once, as they are.
     """
-    guess: Guess = g.guess
+    guess: Guess = here().guess
     if not fixed:
         return statement.add_columns(guess.column)
     # Kept beside it, so that nothing else can have its identity.
@@ -72,37 +73,44 @@ def guarded(statement: Any, fixed: bool) -> Any:
 
 def holds() -> ColumnElement[bool]:
     """For a change that is committed before anybody could `confirm` it: whether the row says what was `guessed`."""
-    guess: Guess = g.guess
+    guess: Guess = here().guess
     said: ColumnElement[bool] = guess.column.element == bindparam("guessed")
     return said
 
 
 def guessed() -> dict[str, str]:
     """The parameter of `holds`; nothing, where nothing is guessed."""
-    known: Guess | None = g.get("guess")
+    known: Guess | None = here().get("guess")
     return {} if known is None else {"guessed": known.said}
 
 
 def confirm(said: Any) -> None:
     """Raises `Misjudged` when the row says something else now than what was guessed."""
-    guess: Guess = g.pop("guess")
+    guess: Guess = here().pop("guess")
     if said != guess.said:
         settle()  # what is cleared up on the way out is nobody's doing any more
         raise Misjudged
 
 
+def begin_with(guess: Guess) -> None:
+    """What was so when somebody was last seen is to be confirmed, and `once_more` by each transaction."""
+    here().guess = guess
+    stand_by(guess)
+
+
 def stand_by(guess: Guess) -> None:
     """What holds now is to be confirmed `once_more` by each transaction."""
-    g.presumed = guess
+    here().presumed = guess
 
 
 def once_more() -> None:
     """Time has passed: what was known of who asks is a guess again."""
-    if (presumed := g.get("presumed")) is not None:
-        g.guess = presumed
+    mine = here()
+    if (presumed := mine.get("presumed")) is not None:
+        mine.guess = presumed
 
 
 def settle() -> None:
     """What follows is done whatever they may."""
-    g.pop("guess", None)
-    g.pop("presumed", None)
+    here().pop("guess", None)
+    here().pop("presumed", None)

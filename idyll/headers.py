@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from flask import Flask, g, request
+from flask import Flask
 from flask_cors.core import get_cors_headers, get_cors_options
 from werkzeug.datastructures import Headers
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.utils import redirect
 from werkzeug.wrappers import Request, Response
+
+from .scope import here, this_request
 
 log = logging.getLogger(__name__)
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}\Z")
@@ -39,7 +41,7 @@ def init_app(app: Flask) -> None:
 
 
 def _remember() -> None:
-    g.request_id = request.environ["idyll.request_id"]
+    here().request_id = this_request().environ["idyll.request_id"]
 
 
 def is_allowed(rules: Iterable[str | re.Pattern[str]], origin: str | None) -> bool:

@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from flask import Blueprint, Flask, Response, current_app
+from flask import Blueprint, Flask, Response
 from sqlalchemy import column, inspect, select, table
 from sqlalchemy.exc import SQLAlchemyError
 
 from .database import release
-from .extensions import db
 from .live import instances
+from .scope import this_app, this_engine
 from .shared import away, connect
 
 MIGRATIONS = Path(__file__).parent.parent / "migrations"
@@ -48,7 +48,7 @@ def check() -> dict[str, str]:
     checks = {"database": "ok", "schema": _schema()}
     if checks["schema"] == "unreachable":
         checks = {"database": "down", "schema": "unknown"}
-    if current_app.config["REDIS_URL"]:
+    if this_app().config["REDIS_URL"]:
         checks["redis"] = _redis()
     elif checks["database"] == "ok" and checks["schema"] == "ok" and instances.count() > 1:
         checks["instances"] = "several without REDIS_URL"
@@ -58,7 +58,7 @@ def check() -> dict[str, str]:
 def _schema() -> str:
     release()
     try:
-        with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        with this_engine().connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             made = inspect(connection).has_table(_PRESENT.name)
             revision = connection.scalar(select(_PRESENT)) if made else None
     except SQLAlchemyError:
@@ -70,7 +70,7 @@ def _schema() -> str:
 
 def _redis() -> str:
     try:
-        client: Any = connect(current_app.config["REDIS_URL"])
+        client: Any = connect(this_app().config["REDIS_URL"])
         client.ping()
     except away():
         return "away"

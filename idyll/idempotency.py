@@ -13,7 +13,7 @@ from http import HTTPStatus
 from typing import Any, NamedTuple
 
 import orjson
-from flask import Response, current_app, request
+from flask import Response
 from sqlalchemy import ForeignKey, Index, String, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, mapped_column
@@ -27,6 +27,7 @@ from .errors import Conflict, Invalid, Problem, answer
 from .extensions import MYSQL, Model
 from .guess import settle
 from .ids import uuid7
+from .scope import this_app, this_request
 from .steps import delete_in_steps
 from .transactions import transaction
 
@@ -69,7 +70,7 @@ class Claim(NamedTuple):
 
 def run(user: Actor, view: Callable[[], Response]) -> Response:
     """Runs the route once for its key, or gives the stored answer. Without the header it just runs."""
-    key = request.headers.get("Idempotency-Key")
+    key = this_request().headers.get("Idempotency-Key")
     if key is None:
         return view()
     if not KEY.match(key):
@@ -101,6 +102,7 @@ def _stored(claim: Claim, view: Callable[[], Response]) -> Response:
 
 def sent_body() -> bytes:
     """The request's body. Raises 413 for more than 1 MiB, also where no Content-Length says so."""
+    request = this_request()
     if request.content_length or "Transfer-Encoding" in request.headers:
         # It may come slowly: meanwhile the connection to the database, by which the caller was known, is for others.
         release()
@@ -111,8 +113,9 @@ def sent_body() -> bytes:
 
 
 def _fingerprint() -> str:
+    request = this_request()
     sent = f"{request.method} {request.full_path}\n".encode() + sent_body()
-    return hmac.new(current_app.config["SECRET_KEY"].encode(), sent, hashlib.sha256).hexdigest()
+    return hmac.new(this_app().config["SECRET_KEY"].encode(), sent, hashlib.sha256).hexdigest()
 
 
 def _claim(user: Actor, key: str) -> Claim | Response:

@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
-from flask import Flask, current_app, request
+from flask import Flask
 from limits.storage import Storage
 
 from .errors import TooManyRequests
 from .extensions import limiter
 from .ids import uuid7
+from .scope import this_app, this_request
 from .shared import shared
 
 WINDOW = 60
@@ -82,17 +83,18 @@ def init_app(app: Flask) -> None:
 
 def spend(name: str, amount: int, key: str) -> None:
     """Counts one call of `key` against `amount` a minute. Raises `TooManyRequests`, and sets the headers' figures."""
-    if not current_app.config["RATELIMIT_ENABLED"]:
+    if not this_app().config["RATELIMIT_ENABLED"]:
         return
     count, resets_at = _count(f"{name}/{key}")
     reset = max(1, round(resets_at - time.time()))
-    request.environ["idyll.rate_limit"] = (amount, max(0, amount - count), reset)
+    this_request().environ["idyll.rate_limit"] = (amount, max(0, amount - count), reset)
     if count > amount:
         raise TooManyRequests(retry_after=reset)
 
 
 def _count(key: str) -> tuple[int, float]:
-    local, storage = current_app.extensions["local_limits"], current_app.extensions["limit_storage"]
+    extensions = this_app().extensions
+    local, storage = extensions["local_limits"], extensions["limit_storage"]
     if storage is local:
         return _hit(local, key)
     return shared().attempt(lambda _: _hit(storage, key), lambda: _hit(local, key))
@@ -137,7 +139,7 @@ def flood(user_id: str) -> Iterator[Callable[[], None]]:
 
     It does not count when the block raises, or calls what it is given. Raises `TooManyRequests`.
     """
-    moment, limit = time.time(), current_app.config["CHAT_FLOOD_LIMIT"]
+    moment, limit = time.time(), this_app().config["CHAT_FLOOD_LIMIT"]
     sent = _recent(user_id, moment)
     if len(sent) >= limit:
         _wait_for(sent[0], moment)

@@ -9,7 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from . import guess
 from .database import execute
 from .events.sealing import BEFORE, LogState, Seen, Told, placed
-from .extensions import db
+from .scope import this_engine
 from .shapes import Shape, parsed
 from .transactions import EVENTS, event_of, execute_whole, record, recorded
 
@@ -20,7 +20,7 @@ def insert_once(shape: Shape[Any], row: dict[str, Any], name: str, **told: Any) 
     Whoever comes second waits until the first one's transaction ends. On PostgreSQL row and event are one statement,
     and where the transaction has nothing else to do, one trip.
     """
-    dialect = db.engine.dialect.name
+    dialect = this_engine().dialect.name
     if dialect == "postgresql":
         return _insert_telling(shape, row, event_of(name, **told))
     if not execute(_quiet(shape, dialect), row).rowcount:

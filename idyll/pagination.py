@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 
 import marshmallow as ma
 import orjson
-from flask import Response, current_app, request, stream_with_context
+from flask import Response, stream_with_context
 from sqlalchemy import (
     ColumnElement,
     Date,
@@ -37,11 +37,11 @@ from .actor import Actor
 from .columns import Instant, instant_text
 from .database import execute, release
 from .errors import Invalid
-from .extensions import db
 from .far_down import newest_of_days
 from .fields import Schema, Whole
 from .guess import Misjudged, once_more
 from .running import Rows
+from .scope import this_app, this_engine, this_request
 from .shapes import ANYBODY
 
 MAX_LIMIT = 100
@@ -84,7 +84,7 @@ class Listing:
 
     def page(self, limit: int, after: list[Any] | None) -> tuple[str, Sequence[Any] | None]:
         """The encoded rows of a page, joined; and the keys of the last one where more follow."""
-        if self.parameters is not None and db.engine.dialect.name == "postgresql":
+        if self.parameters is not None and this_engine().dialect.name == "postgresql":
             found = self._kept(self._joined, limit, after).one()
             keys = found[2:] if found[1] > limit else None
             return found[0] or "", keys and [_read(text, key) for text, key in zip(keys, self.keys, strict=True)]
@@ -192,6 +192,7 @@ def page(listing: Listing, limit: int, cursor: str | None, order: str = "") -> R
     following = f'"{next_cursor}"' if next_cursor else "null"
     response = Response(f'{{"data":[{bodies}],"nextCursor":{following}}}', content_type="application/json")
     if next_cursor:
+        request = this_request()
         arguments = {**request.args.to_dict(), "cursor": next_cursor}
         response.headers["Link"] = f'<{request.path}?{urlencode(arguments)}>; rel="next"'
     return response
@@ -224,8 +225,8 @@ def _read_cursor(text: str, keys: Sequence[Any], order: str) -> list[Any]:
 
 
 def _signature(payload: bytes, order: str) -> bytes:
-    secret = current_app.config["SECRET_KEY"].encode()
-    purpose = f"cursor|{request.path}|{order}|".encode()
+    secret = this_app().config["SECRET_KEY"].encode()
+    purpose = f"cursor|{this_request().path}|{order}|".encode()
     return hmac.digest(secret, purpose + payload, hashlib.sha256)[:SIGNATURE_BYTES]
 
 

@@ -3,11 +3,12 @@
 from typing import Any, NoReturn
 
 import marshmallow as ma
-from flask import Request, request
+from flask import Request
 from webargs.flaskparser import FlaskParser
 
 from . import idempotency, strict_json
 from .errors import Errors, Invalid, UnsupportedMediaType, flat
+from .scope import this_request
 
 MAX_KEPT_QUERY, MAX_KEPT_QUERIES = 300, 2000
 _queries: dict[tuple[Any, bytes], dict[str, Any]] = {}
@@ -20,7 +21,7 @@ class Parser(FlaskParser):
 
     def parse(self, argmap: Any, *args: Any, **kwargs: Any) -> Any:
         """A query that was sent before in these very words means the same: clients ask for the same few lists."""
-        sent = request.query_string
+        sent = this_request().query_string
         if kwargs.get("location") != "query" or len(sent) > MAX_KEPT_QUERY:
             return super().parse(argmap, *args, **kwargs)
         if (known := _queries.get((argmap, sent))) is None:
@@ -45,6 +46,7 @@ class Parser(FlaskParser):
 def refuse_unknown(takes: frozenset[str]) -> None:
     """What a route without a query or a body gets of one all the same, and a query parameter that comes twice."""
     errors: Errors = {}
+    request = this_request()
     if request.query_string:
         for name, values in request.args.lists():
             if "query" not in takes:

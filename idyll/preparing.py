@@ -4,10 +4,10 @@ import logging
 from itertools import count
 from typing import Any
 
-from flask import current_app
 from sqlalchemy.pool import PoolProxiedConnection
 
 from .running import Fixed
+from .scope import this_app
 
 log = logging.getLogger(__name__)
 # A pooler between us handed the connection's statements to somebody else: 26000 not there, 42P05 there already.
@@ -17,7 +17,7 @@ _names = count(1)
 
 def prepares() -> bool:
     """Whether connections last, as far as is known."""
-    return bool(current_app.extensions["prepares"])
+    return bool(this_app().extensions["prepares"])
 
 
 def by_name(plan: Fixed, text: str, connection: PoolProxiedConnection) -> str:
@@ -48,7 +48,7 @@ def forget_names(connection: PoolProxiedConnection, error: BaseException) -> Non
         names.clear()
     if is_unprepared(error) and prepares():
         log.warning("prepared statements do not last here: a pooler in transaction mode? they are not used any more")
-        current_app.extensions["prepares"] = False
+        this_app().extensions["prepares"] = False
 
 
 def is_unprepared(error: Any) -> bool:

@@ -18,10 +18,10 @@ from .actor import Actor
 from .columns import ID, Instant
 from .database import execute
 from .errors import Conflict, NotFound
-from .extensions import db
 from .fields import Schema
 from .json_sql import Encoded, json_array, json_bool, json_instant, json_money, json_object, json_raw, json_text
 from .money import Amount
+from .scope import this_engine
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ class Shape(Generic[M]):
         return {False: statement, True: statement.returning(self.body)}
 
     def _written(self, statement: dict[bool, Any], values: dict[str, Any], key: str) -> str:
-        told = db.engine.dialect.name == "postgresql"
+        told = this_engine().dialect.name == "postgresql"
         found = execute(statement[told], values)
         if found.rowcount == 0:
             raise Conflict("It can't be changed any more.", code="frozen")

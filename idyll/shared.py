@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from flask import Flask, current_app
+from flask import Flask
+
+from .scope import this_app
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -59,5 +61,5 @@ def init_app(app: Flask) -> None:
 
 
 def shared() -> Shared:
-    found: Shared = current_app.extensions["shared"]
+    found: Shared = this_app().extensions["shared"]
     return found

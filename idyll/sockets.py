@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 import marshmallow as ma
-from flask import Flask, current_app, g, request
+from flask import Flask
 from flask_socketio import ConnectionRefusedError as Refused
 
 from . import errors
@@ -28,6 +28,7 @@ from .live.connections import Connection
 from .live.events import EVENTS, ClientEvent, on
 from .live.hub import hub
 from .live.schemas import Authenticate, Authenticated, Sync
+from .scope import here, this_app, this_request
 
 log = logging.getLogger(__name__)
 NAMESPACES = ("/", "/ws/chat")
@@ -52,7 +53,7 @@ def connect(auth: Any = None) -> None:
 
     Whatever else is raised becomes a refusal here: the library takes an error handler's answer for a yes.
     """
-    g.request_id = os.urandom(16).hex()
+    here().request_id = os.urandom(16).hex()
     try:
         _admit(auth)
     except Exception as error:  # noqa: BLE001 - fails closed, whatever it is
@@ -70,26 +71,26 @@ def _admit(auth: Any) -> None:
     token = _token(auth)
     # The log first: rights that are lost after this are seen by the follower, who compares.
     log_state = sealing.state()
-    actor = tokens.identify(token, address=request.remote_addr, request_id=None)
+    actor = tokens.identify(token, address=this_request().remote_addr, request_id=None)
     if actor.must_enrol:
         members_only(actor)
     claims = tokens.read(token)
     # Last of what may fail: a place that is taken is given back when its connection goes.
     found.caps.claim(engine, str(actor.id), session.network)
-    sid: Any = request.sid  # type: ignore[attr-defined]  # Flask-SocketIO puts it there
-    space: Any = request.namespace  # type: ignore[attr-defined]  # as above
+    sid: Any = this_request().sid  # type: ignore[attr-defined]  # Flask-SocketIO puts it there
+    space: Any = this_request().namespace  # type: ignore[attr-defined]  # as above
     found.admit(Connection(sid, engine, space, actor, claims["exp"], log_state.sealed, log_state.rights))
 
 
 def _engine() -> str:
-    engine: str = socketio.server.manager.eio_sid_from_sid(request.sid, request.namespace)  # type: ignore[attr-defined]  # as above
+    engine: str = socketio.server.manager.eio_sid_from_sid(this_request().sid, this_request().namespace)  # type: ignore[attr-defined]  # as above
     return engine
 
 
 def _token(auth: Any) -> str:
     """From `auth` or the header, never from the query, which routers log. Raises `Unauthorized`."""
     if auth is None or auth == {}:
-        return tokens.bearer(request)
+        return tokens.bearer(this_request())
     token = auth.get("token") if isinstance(auth, dict) else None
     if not isinstance(token, str):
         raise Unauthorized
@@ -98,7 +99,7 @@ def _token(auth: Any) -> str:
 
 def disconnect(*_: Any) -> None:
     found = hub()
-    if (connection := found.connections.find(request.sid)) is not None:  # type: ignore[attr-defined]  # as above
+    if (connection := found.connections.find(this_request().sid)) is not None:  # type: ignore[attr-defined]  # as above
         found.left(connection)
 
 
@@ -107,7 +108,7 @@ def disconnect(*_: Any) -> None:
 
 def handle(event: ClientEvent, *sent: Any) -> Any:
     """Runs the handler of a client's event; its result or a problem object is the acknowledgement."""
-    g.request_id = os.urandom(16).hex()
+    here().request_id = os.urandom(16).hex()
     try:
         return _answered(event, sent)
     except Exception as error:  # noqa: BLE001 - whatever it is becomes the acknowledgement
@@ -115,7 +116,7 @@ def handle(event: ClientEvent, *sent: Any) -> Any:
 
 
 def _answered(event: ClientEvent, sent: tuple[Any, ...]) -> Any:
-    connection = hub().connections.find(request.sid)  # type: ignore[attr-defined]  # as above
+    connection = hub().connections.find(this_request().sid)  # type: ignore[attr-defined]  # as above
     if connection is None:
         raise Unauthorized
     if not event.free:
@@ -138,7 +139,7 @@ def _answered(event: ClientEvent, sent: tuple[Any, ...]) -> Any:
 
 
 def _admitted(event: ClientEvent, connection: Connection, fields: dict[str, Any]) -> Any:
-    connection.actor = replace(connection.actor, request_id=g.request_id)
+    connection.actor = replace(connection.actor, request_id=here().request_id)
     if connection.expires_at <= time.time():
         raise Unauthorized
     if not event.pending_too:
@@ -147,7 +148,7 @@ def _admitted(event: ClientEvent, connection: Connection, fields: dict[str, Any]
 
 
 def _spend(connection: Connection) -> None:
-    spend("socket", EVENTS_PER_REQUEST * current_app.config["RATE_LIMIT_PER_MINUTE"], connection.user_id)
+    spend("socket", EVENTS_PER_REQUEST * this_app().config["RATE_LIMIT_PER_MINUTE"], connection.user_id)
 
 
 def _payload(event: ClientEvent, sent: tuple[Any, ...]) -> dict[str, Any]:
@@ -172,7 +173,7 @@ def _as_of_now(connection: Connection) -> None:
 @on("authenticate", Authenticate, ack=Authenticated, pending_too=True)
 def authenticate(connection: Connection, fields: dict[str, Any]) -> dict[str, Any]:
     """Goes on with a new access token of the same user."""
-    actor = tokens.identify(fields["token"], address=connection.actor.address, request_id=g.request_id)
+    actor = tokens.identify(fields["token"], address=connection.actor.address, request_id=here().request_id)
     if actor.id != connection.actor.id:
         raise Forbidden("This token is somebody else's.", errors={"token": ["Of the same person."]})
     ends = tokens.read(fields["token"])["exp"]

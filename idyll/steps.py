@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator
 from time import monotonic, sleep
 from typing import Any
 
-from flask import g
 from sqlalchemy import ColumnElement, Table, delete, select, true
 
 from .database import execute
+from .scope import here
 from .transactions import transaction
 
 STEP = 500
@@ -15,12 +15,12 @@ STEP = 500
 
 def stop_when(enough: Callable[[], bool]) -> None:
     """Lets no step begin any more, in this context, once there is `enough`: what is left is the next one's."""
-    g.enough = enough
+    here().enough = enough
 
 
 def turns() -> Iterator[None]:
     """A turn for each step, with a pause after it; without end, unless somebody stops it."""
-    enough = g.get("enough")
+    enough = here().get("enough")
     while enough is None or not enough():
         began = monotonic()
         yield

@@ -13,7 +13,6 @@ from typing import Any
 
 import orjson
 from blinker import Signal
-from flask import g
 from sqlalchemy import Executable, Insert, Select, insert
 
 from . import database, guess
@@ -22,8 +21,8 @@ from .counters import ADVANCE, RIGHTS
 from .database import execute, sqlite_writer
 from .events.catalogue import CATALOGUE
 from .events.models import Event
-from .extensions import db
 from .running import Rows
+from .scope import here, this_engine
 
 EVENTS = insert(Event.__table__).inline()
 # Sent before a commit that others must hear of: who is at rest, and would tell them at once, says so.
@@ -61,14 +60,15 @@ def transaction(*, of_one: bool = False) -> Iterator[None]:
 
     A transaction `of_one` change may be committed by the statement that makes it, after which nothing can be undone.
     """
-    if "transaction" in g:
+    mine = here()
+    if "transaction" in mine:
         yield
         return
     database.release()  # a request never holds two connections, nor one while it waits for its turn
-    alone = sqlite_writer if db.engine.dialect.name == "sqlite" else nullcontext()
+    alone = sqlite_writer if this_engine().dialect.name == "sqlite" else nullcontext()
     with alone:
         database.begin()
-        opened = g.transaction = _Open(of_one=of_one)
+        opened = mine.transaction = _Open(of_one=of_one)
         try:
             yield
             database.commit(opened.statements())
@@ -76,14 +76,14 @@ def transaction(*, of_one: bool = False) -> Iterator[None]:
             database.roll_back()
             raise
         finally:
-            del g.transaction
+            del mine.transaction
     if EVENTS in opened.owed or opened.told or opened.rights:
         committed.send(seen=opened.seen)
 
 
 def rights_changed() -> None:
     """Says that somebody may do more or less from this commit on: every process looks again before its next event."""
-    g.transaction.rights = True
+    here().transaction.rights = True
 
 
 def last_look() -> None:
@@ -94,7 +94,7 @@ def last_look() -> None:
 
 def owe(statement: Executable, row: dict[str, Any]) -> None:
     """What belongs to this change and is done at its end: rows are inserted together with their like."""
-    opened: _Open = g.transaction
+    opened: _Open = here().transaction
     if isinstance(statement, Insert):
         opened.owed.setdefault(statement, []).append(row)
     else:
@@ -120,18 +120,18 @@ def event_of(name: str, *, about: str, of: str, audience: Sequence[str]) -> dict
         "about": about,
         "of": of,
         "audience": " ".join(f"|{room}|" for room in audience),
-        "created_at": g.transaction.begun_at,
+        "created_at": here().transaction.begun_at,
     }
 
 
 def more_follows() -> None:
     """Says that this transaction is not of one change after all."""
-    g.transaction.of_one = False
+    here().transaction.of_one = False
 
 
 def recorded(seen: Any = None) -> None:
     """Says that a statement of this transaction has recorded an event, and what it has `seen` of the log."""
-    opened: _Open = g.transaction
+    opened: _Open = here().transaction
     opened.told, opened.seen = True, seen
     if opened.whole:
         database.nothing_more()
@@ -143,7 +143,7 @@ def execute_whole(statement: Select[Any], parameters: dict[str, Any], before: Ma
     Then it is committed when it says what it found, and nothing may follow once it is `recorded`. Before it goes one of
     two others, by whether somebody waits to tell at once of what is committed.
     """
-    opened: _Open = g.transaction
+    opened: _Open = here().transaction
     if not opened.of_one or opened.statements():
         return execute(statement, parameters)
     awaited = any(waits for _, waits in committing.send())

@@ -1,12 +1,11 @@
 from typing import Any
 
-from flask import g, request
-
 from ..actor import Actor
 from ..blueprints import Blueprint, current_user, only, public, unless_stale
 from ..membership import decisions
 from ..pagination import Listing
 from ..permissions import is_manager
+from ..scope import here, this_request
 from ..transactions import transaction
 from ..users.roles import Role, Status
 from . import service
@@ -30,7 +29,7 @@ bp = Blueprint("applications", __name__, description="People who want to join")
 @bp.answers(201, ApplicationFiledOut)
 def create(fields: dict[str, Any]) -> str:
     """Apply; keep the `statusToken` to ask how it goes"""
-    stranger = Actor(None, Role.EDITOR, Status.PENDING, None, request.remote_addr, g.get("request_id"))
+    stranger = Actor(None, Role.EDITOR, Status.PENDING, None, this_request().remote_addr, here().get("request_id"))
     with transaction():
         return service.file(fields, Source.FORM, by=stranger)
 

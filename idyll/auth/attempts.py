@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from flask import current_app
 from sqlalchemy import String, bindparam, cast, delete, exists, func, insert, or_, select
 from sqlalchemy.orm import aliased
 
@@ -25,6 +24,7 @@ from ..errors import Conflict, TooManyRequests, Unauthorized
 from ..fields import folded
 from ..ids import uuid7
 from ..limits import network
+from ..scope import this_app
 from ..steps import delete_in_steps
 from ..transactions import transaction
 from ..users.models import User
@@ -154,7 +154,7 @@ def network_of(address: str | None) -> str:
 
 def _nobody(key: str) -> str:
     """A name that is nobody's is counted like somebody's, and kept as a keyed hash: it may be a password."""
-    secret = current_app.config["SECRET_KEY"].encode()
+    secret = this_app().config["SECRET_KEY"].encode()
     return hmac.new(secret, b"nobody|" + key.encode(), hashlib.sha256).hexdigest()
 
 

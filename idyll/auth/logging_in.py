@@ -2,11 +2,10 @@
 
 from contextlib import suppress
 
-from flask import current_app
-
 from ..actor import Actor
 from ..concurrency import a_place, background
 from ..errors import Forbidden, Unauthorized, Unavailable
+from ..scope import this_app
 from ..transactions import transaction
 from ..users.roles import Status
 from ..users.service import renew_hash
@@ -25,7 +24,7 @@ def log_in(name: str, password: str, code: str | None, caller: Caller) -> str:
         attempt = attempts.start(name, caller.address)
         answer, stored = _opened(attempt, password, code, caller)
     if passwords.is_outdated(stored):
-        background(current_app._get_current_object(), _renew, attempt.user_id, stored, password)  # type: ignore[attr-defined]  # of the proxy
+        background(this_app(), _renew, attempt.user_id, stored, password)
     return answer
 
 

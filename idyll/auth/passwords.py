@@ -6,12 +6,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from runpy import run_path
 
-from flask import current_app
 from werkzeug.security import check_password_hash, generate_password_hash
 
 from ..concurrency import a_place, in_thread
 from ..database import release
 from ..errors import Invalid
+from ..scope import this_app
 
 # OWASP Password Storage Cheat Sheet: N=2^15, r=8, p=3; 32 MiB.
 METHOD = "scrypt:32768:8:3"
@@ -19,7 +19,7 @@ TRIED, SHORTEST = 20_000, 8
 
 
 def method() -> str:
-    return str(current_app.config.get("PASSWORD_METHOD", METHOD))
+    return str(this_app().config.get("PASSWORD_METHOD", METHOD))
 
 
 def hashed(password: str) -> str:

@@ -1,13 +1,13 @@
 from typing import Any
 
 import orjson
-from flask import current_app, g, request
 
 from ..blueprints import Blueprint, current_user, enrolling_too, pending_too, public, unless_stale
 from ..concurrency import background
 from ..errors import Invalid, Unauthorized
 from ..membership import registration
 from ..pagination import Listing
+from ..scope import here, this_app, this_request
 from ..transactions import transaction
 from . import logging_in, passwords, service, tokens, two_step
 from .schemas import (
@@ -32,9 +32,10 @@ bp = Blueprint("auth", __name__, description="Log-in, tokens, sessions and passw
 
 
 def caller() -> service.Caller:
+    request = this_request()
     address = request.remote_addr and request.remote_addr[:64]
     device = "".join(c for c in request.headers.get("User-Agent", "") if c.isprintable())[:200]
-    return service.Caller(address, device or None, g.get("request_id"))
+    return service.Caller(address, device or None, here().get("request_id"))
 
 
 @bp.route("/register", methods=["POST"])
@@ -66,7 +67,7 @@ def login(fields: dict[str, Any]) -> str:
 @bp.answers(200, TokensOut)
 def refresh(fields: dict[str, Any]) -> str:
     """Trade a refresh token (Bearer, or in the body) for new tokens"""
-    token = fields.get("refresh_token") or tokens.bearer(request)
+    token = fields.get("refresh_token") or tokens.bearer(this_request())
     with transaction():
         answer = service.refresh(token)
     if answer is None:
@@ -123,7 +124,7 @@ def end_session(session_id: str) -> None:
 @bp.answers(202, Accepted)
 def forgot(fields: dict[str, Any]) -> str:
     """Ask for a link to set a new password; always the same answer"""
-    background(current_app._get_current_object(), service.forgot, fields["email"])  # type: ignore[attr-defined]  # of the proxy
+    background(this_app(), service.forgot, fields["email"])
     return orjson.dumps(Accepted.EXAMPLE).decode()
 
 

@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
-from flask import current_app
 from sqlalchemy import bindparam, delete, insert, or_, select, update
 
 from ..actor import Actor
@@ -18,6 +17,7 @@ from ..notifications.models import Kind
 from ..notifications.service import News, managers, tell, unread_of
 from ..pagination import Listing
 from ..permissions import general
+from ..scope import this_app
 from ..shapes import encoded_with, joined
 from ..steps import delete_in_steps, delete_these, some_at_a_time
 from ..transactions import last_look, rights_changed, transaction
@@ -126,7 +126,7 @@ def refresh(token: str) -> str | None:
     digest = tokens.digest(token)
     session = execute(_PRESENTED, {"digest": digest}).first()
     # After whoever used it at the same time, for whom this waited: otherwise their use would lie in the future.
-    moment, grace = now(), timedelta(seconds=current_app.config["REFRESH_REUSE_GRACE"])
+    moment, grace = now(), timedelta(seconds=this_app().config["REFRESH_REUSE_GRACE"])
     if session is None or session.ended_at or session.expires_at <= moment:
         raise Unauthorized
     user = _living(session.user_id)
@@ -161,7 +161,7 @@ def _living(user_id: str) -> Any:
 
 
 def _expiry(moment: datetime) -> datetime:
-    return moment + timedelta(days=current_app.config["REFRESH_TOKEN_DAYS"])
+    return moment + timedelta(days=this_app().config["REFRESH_TOKEN_DAYS"])
 
 
 def _answer(user_id: str, session_id: str, refresh_token: str) -> str:
@@ -170,7 +170,7 @@ def _answer(user_id: str, session_id: str, refresh_token: str) -> str:
             "accessToken": tokens.access_token(user_id, session_id),
             "refreshToken": refresh_token,
             "tokenType": "Bearer",
-            "expiresIn": current_app.config["ACCESS_TOKEN_SECONDS"],
+            "expiresIn": this_app().config["ACCESS_TOKEN_SECONDS"],
             "user": orjson.Fragment(people.of(user_id)),
         }
     ).decode()
@@ -237,7 +237,7 @@ def password_link(user_id: str) -> dict[str, str]:
     end_links(user_id)
     ends = moment + LINK_LIFETIME
     execute(NEW_LINK, {"digest": tokens.digest(token), "user_id": user_id, "created_at": moment, "expires_at": ends})
-    url = f"{current_app.config['PUBLIC_URL']}/set-password?token={token}"
+    url = f"{this_app().config['PUBLIC_URL']}/set-password?token={token}"
     return {"url": url, "expiresAt": ends.isoformat(timespec="milliseconds").replace("+00:00", "Z")}
 
 

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 import jwt
-from flask import Request, current_app, g
+from flask import Request
 from flask_jwt_extended import create_access_token
 from jwt.exceptions import PyJWTError
 from sqlalchemy import bindparam, case, select
@@ -23,6 +23,7 @@ from ..counters import RIGHTS, Counter
 from ..database import execute, make_sure
 from ..errors import Problem, Unauthorized
 from ..ids import is_id
+from ..scope import here, this_app
 from ..users.models import User
 from ..users.roles import Status
 from .models import Session
@@ -59,7 +60,7 @@ def access_token(user_id: str, session_id: str) -> str:
 
 def read(token: str) -> dict[str, Any]:
     """The claims of a sound access token that hasn't ended. Raises `Unauthorized`, whatever was wrong."""
-    claims = _verified(token, current_app.config["JWT_SECRET_KEY"])
+    claims = _verified(token, this_app().config["JWT_SECRET_KEY"])
     if claims["exp"] <= time.time():
         raise Unauthorized
     return claims
@@ -68,7 +69,7 @@ def read(token: str) -> dict[str, Any]:
 @lru_cache(maxsize=10_000)
 def _verified(token: str, secret: str) -> dict[str, Any]:
     """The signature of the same token under the same secret is verified once; its end is looked at every time."""
-    config = current_app.config
+    config = this_app().config
     try:
         # Not flask-jwt-extended's decode_token(), which makes up a jti and a type where they are missing.
         claims: dict[str, Any] = jwt.decode(
@@ -98,20 +99,19 @@ def bearer(request: Request) -> str:
 
 def authenticate(request: Request) -> Actor:
     """The bearer of the request's token, as their row says now. Raises `Unauthorized`."""
-    return identify(bearer(request), address=request.remote_addr, request_id=g.get("request_id"))
+    return identify(bearer(request), address=request.remote_addr, request_id=here().get("request_id"))
 
 
 def presume(request: Request) -> Actor:
     """The bearer of a request's token as they were when last seen; idyll/guess.py sees to it that it's true."""
     claims = read(bearer(request))
     said = guess.last_said(claims["sid"])
-    if "transaction" in g:
+    if "transaction" in here():
         return authenticate(request)
     if said is None:
         return look_up(request)
-    g.guess = _guess(said, claims["sid"], claims["sub"])
-    guess.stand_by(g.guess)
-    return _actor(claims, said, request.remote_addr, g.get("request_id"))
+    guess.begin_with(_guess(said, claims["sid"], claims["sub"]))
+    return _actor(claims, said, request.remote_addr, here().get("request_id"))
 
 
 def look_up(request: Request) -> Actor:
@@ -131,8 +131,7 @@ def presume_again(actor: Actor) -> bool:
     said = guess.last_said(str(actor.session_id))
     if said is None or _now(actor, said) != actor:
         return False
-    g.guess = _guess(said, str(actor.session_id), str(actor.id))
-    guess.stand_by(g.guess)
+    guess.begin_with(_guess(said, str(actor.session_id), str(actor.id)))
     return True
 
 
@@ -149,13 +148,13 @@ def confirmed(work: Callable[[], T]) -> T:
 
 def _check() -> None:
     """Asks now, unless an answer brought along what their row says."""
-    if "guess" in g:
+    if "guess" in here():
         make_sure()
 
 
 def identify(token: str, *, address: str | None, request_id: str | None) -> Actor:
     claims = read(token)
-    g.pop("guess", None)
+    here().pop("guess", None)
     said = execute(_WHO, {"sid": claims["sid"], "sub": claims["sub"]}).scalar()
     if said is None:
         guess.forget(claims["sid"])
@@ -172,7 +171,7 @@ def _actor(claims: dict[str, Any], said: str, address: str | None, request_id: s
 
 def must_enrol(role: str, status: str, two_step: object) -> bool:
     """Whether somebody may only enrol for two-step log-in. Who waits for approval may do next to nothing anyway."""
-    return not two_step and role in current_app.config["REQUIRE_TWO_STEP"] and status == Status.APPROVED
+    return not two_step and role in this_app().config["REQUIRE_TWO_STEP"] and status == Status.APPROVED
 
 
 _RIGHTS = (
@@ -220,6 +219,6 @@ def digest(token: str) -> str:
 
 def successor(token: str) -> str:
     """The refresh token that follows: derived, so that a repeated request is answered alike with nothing stored."""
-    secret = current_app.config["SECRET_KEY"].encode()
+    secret = this_app().config["SECRET_KEY"].encode()
     mac = hmac.digest(secret, b"refresh|" + token.encode(), hashlib.sha256)
     return urlsafe_b64encode(mac).rstrip(b"=").decode()

@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 from importlib import import_module
 
 import orjson
-from flask import current_app
 from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from ..actor import Actor
@@ -22,6 +21,7 @@ from ..columns import instant_text
 from ..concurrency import in_thread
 from ..database import execute
 from ..errors import Conflict, Forbidden, Invalid, Unauthorized
+from ..scope import this_app
 from ..transactions import last_look, rights_changed
 from ..users.models import User
 from ..users.service import people
@@ -56,7 +56,7 @@ def show(*, viewer: Actor) -> str:
     return orjson.dumps(
         {
             "enabled": since is not None,
-            "required": role in current_app.config["REQUIRE_TWO_STEP"],
+            "required": role in this_app().config["REQUIRE_TWO_STEP"],
             "enabledAt": since and instant_text(since),
             "recoveryCodesLeft": left,
         }
@@ -74,7 +74,7 @@ def enrol(*, by: Actor) -> str:
     if user.two_step_at is not None:
         raise _on()
     secret = secrets.token_bytes(SECRET_BYTES)
-    sealed = totp.sealed(secret, user.id, current_app.config["SECRET_KEY"])
+    sealed = totp.sealed(secret, user.id, this_app().config["SECRET_KEY"])
     row = {"user_id": user.id, "secret": sealed, "last_step": 0, "created_at": now()}
     execute(delete(SECRETS).where(SECRETS.c.user_id == user.id))
     execute(NEW_SECRET, row)
@@ -170,7 +170,7 @@ def ask_again(*, by: Actor) -> None:
 
     Raises `Forbidden` for a session that showed no code in `TWO_STEP_AGAIN_MINUTES`.
     """
-    minutes = current_app.config["TWO_STEP_AGAIN_MINUTES"]
+    minutes = this_app().config["TWO_STEP_AGAIN_MINUTES"]
     if not minutes or by.session_id is None:  # the host's command line
         return
     wanted = select(Session.proved_at, User.two_step_at).join_from(Session, User, User.id == Session.user_id)
@@ -189,7 +189,7 @@ def _use_step(user_id: str, plain: str, moment: datetime) -> bool:
     from . import totp
 
     try:
-        secret = totp.opened(found.secret, user_id, current_app.config["SECRET_KEY"])
+        secret = totp.opened(found.secret, user_id, this_app().config["SECRET_KEY"])
     except totp.Unreadable:
         log.warning(
             "a secret of two-step log-in can't be read: SECRET_KEY has changed since; recovery codes still work"

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from flask import current_app
 from sqlalchemy import func, select
 
 from ..database import execute
+from ..scope import this_app
 from ..transactions import transaction
 from ..users.models import User
 from ..users.roles import Role
@@ -18,7 +18,7 @@ Login = tuple[str, str, str, str]
 
 def refusal() -> str | None:
     """Why there may be no demo agency here; None where there may."""
-    if current_app.config["APP_ENV"] != "development":
+    if this_app().config["APP_ENV"] != "development":
         return "demo people are for development alone, and APP_ENV says otherwise"
     found = execute(select(User.role, func.count().label("people")).group_by(User.role))
     counts = {row.role: row.people for row in found}

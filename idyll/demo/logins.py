@@ -3,16 +3,16 @@
 import os
 from pathlib import Path
 
-from flask import current_app
 from sqlalchemy import make_url
 
+from ..scope import this_app
 from .agency import Login
 
 HEAD = "Log-ins of the demo agency, for development alone: e-mail, role, status, password."
 
 
 def path() -> Path:
-    folder: Path = current_app.config["INSTANCE"]
+    folder: Path = this_app().config["INSTANCE"]
     return folder / "demo-logins.txt"
 
 
@@ -37,7 +37,7 @@ def known() -> bool:
 
 
 def _title() -> str:
-    return f"[{make_url(current_app.config['SQLALCHEMY_DATABASE_URI']).render_as_string(hide_password=True)}]"
+    return f"[{make_url(this_app().config['SQLALCHEMY_DATABASE_URI']).render_as_string(hide_password=True)}]"
 
 
 def _sections() -> dict[str, str]:

@@ -20,7 +20,7 @@ from sqlalchemy import (
 
 from ..counters import ADVANCE, RIGHTS, Counter
 from ..database import ahead, execute
-from ..extensions import db
+from ..scope import this_engine
 from ..transactions import owe, transaction
 from .models import Event
 
@@ -166,7 +166,7 @@ def seal_some(*, tell: bool) -> Seen:
 
     They are read where there is somebody to `tell`.
     """
-    if db.engine.dialect.name == "postgresql":
+    if this_engine().dialect.name == "postgresql":
         ahead(_LOCK_AND_PLAN, {})  # a statement sees what was committed before it begins
         rows = execute(_AT_ONCE[tell], {}).all()
     else:

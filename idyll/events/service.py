@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import Any
 
 import orjson
-from flask import current_app
 from sqlalchemy import ColumnElement, and_, delete, or_, select, update
 
 from ..actor import Actor
@@ -21,6 +20,7 @@ from ..errors import Invalid
 from ..meetings.models import Meeting
 from ..payouts.models import Payout
 from ..permissions import is_manager, is_member
+from ..scope import this_app
 from ..steps import turns
 from ..tasks.models import Task
 from ..transactions import transaction
@@ -143,7 +143,7 @@ _FIRST = (
 def sweep() -> int:
     """Deletes events older than `EVENT_RETENTION_DAYS`, in small steps; gives how many."""
     seal()
-    oldest = now() - timedelta(days=current_app.config["EVENT_RETENTION_DAYS"])
+    oldest = now() - timedelta(days=this_app().config["EVENT_RETENTION_DAYS"])
     total = 0
     for _ in turns():
         with transaction():
@@ -170,5 +170,5 @@ def _position(text: str) -> int:
 
 
 def _signature(position: int) -> str:
-    secret = current_app.config["SECRET_KEY"].encode()
+    secret = this_app().config["SECRET_KEY"].encode()
     return hmac.digest(secret, f"event|{position}".encode(), hashlib.sha256)[:4].hex()

@@ -11,9 +11,9 @@ from sqlalchemy import BigInteger, Select, and_, bindparam, case, func, insert, 
 from ..actor import Actor
 from ..clock import now
 from ..database import execute
-from ..extensions import db
 from ..payouts.models import Payment, Payout
 from ..running import Rows
+from ..scope import this_engine
 from ..transactions import owe, transaction
 from .models import Account, Posting
 
@@ -127,7 +127,7 @@ def _batches(key: Any, least: Any, make: Callable[[Among], Any]) -> _Batches:
 
 def _found(batches: _Batches) -> Iterator[Any]:
     first = batches.least
-    while db.engine.dialect.name in IN_BATCHES:
+    while this_engine().dialect.name in IN_BATCHES:
         end = execute(batches.following, {"first": first, "size": BATCH + 1}).scalar()
         if end in (None, first):
             break
@@ -138,7 +138,7 @@ def _found(batches: _Batches) -> Iterator[Any]:
 
 def _at_leisure(statement: Any, parameters: Any) -> Rows:
     """One pass over large books takes longer than anything that a request waits for."""
-    if db.engine.dialect.name != "postgresql":
+    if this_engine().dialect.name != "postgresql":
         return execute(statement, parameters)
     with transaction():
         execute(WITHOUT_TIME_OUT)

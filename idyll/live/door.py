@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from flask import Flask, g
+from flask import Flask
 from werkzeug.wrappers import Request
 
 from ..concurrency import WebSocketServer, async_mode, spawn
@@ -14,6 +14,7 @@ from ..errors import Problem, TooManyRequests, Unavailable, answer
 from ..extensions import socketio
 from ..headers import PROBES, is_allowed
 from ..limits import network
+from ..scope import here
 from ..steps import stop_when
 from ..sweeping import sweep
 from ..transactions import committed, committing
@@ -93,7 +94,7 @@ class Door:
         request = Request(environ)
         if (problem := self._refusal(request)) is not None:
             with self.app.request_context(environ):
-                g.request_id = environ["idyll.request_id"]
+                here().request_id = environ["idyll.request_id"]
                 return answer(problem)(environ, start_response)
         # Flask-SocketIO's own middleware does so for its one path.
         environ["flask.app"] = self.app

@@ -9,12 +9,13 @@ from typing import Any
 
 import orjson
 from engineio import packet as eio_packet
-from flask import Flask, current_app
+from flask import Flask
 
 from ..actor import Actor
 from ..concurrency import spawn
 from ..errors import Forbidden, Unavailable
 from ..ids import uuid7
+from ..scope import this_app
 from ..shared import Shared
 from ..users.service import briefs_of
 from .bus import Bus
@@ -247,5 +248,5 @@ def _packet(name: str, data: str, namespace: str) -> Any:
 
 
 def hub() -> Hub:
-    found: Hub = current_app.extensions["hub"]
+    found: Hub = this_app().extensions["hub"]
     return found

@@ -2,7 +2,6 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from flask import current_app
 from sqlalchemy import and_, delete, insert, or_, select
 
 from ..actor import Actor
@@ -15,6 +14,7 @@ from ..fields import folded
 from ..notifications.models import Kind
 from ..notifications.service import News, managers, tell
 from ..pagination import Listing, asked_often
+from ..scope import this_app
 from ..shapes import Shape, changed, parsed, shown
 from ..transactions import record
 from ..users.models import User
@@ -42,7 +42,7 @@ def listing(*, viewer: Actor, cancelled: bool = False, **filters: Any) -> Listin
 
 
 def schedule(fields: dict[str, Any], *, by: Actor) -> str:
-    fields = {"duration_minutes": 60, "timezone": current_app.config["AGENCY_TIMEZONE"], "attendees": [], **fields}
+    fields = {"duration_minutes": 60, "timezone": this_app().config["AGENCY_TIMEZONE"], "attendees": [], **fields}
     moment = now()
     people, all_team = _people(fields.pop("attendees"))
     meeting = Meeting(organizer_id=by.id, all_team=all_team, created_at=moment, updated_at=moment)

@@ -17,9 +17,9 @@ from ..columns import ID
 from ..database import execute
 from ..errors import Invalid, NotFound
 from ..events.service import forget
-from ..extensions import db
 from ..ids import is_id, uuid7
 from ..pagination import Listing, asked_often
+from ..scope import this_engine
 from ..shapes import Shape, parsed
 from ..transactions import owe, record
 from ..users.models import User
@@ -105,7 +105,7 @@ def _told_again(people: Sequence[str], news: News, text: dict[str, str], moment:
     """Rewrites what was told of the same thing within the last minute, and gives it as it is now."""
     same = {"entity": news.entity_id, "kind": news.kind.value, "since": moment - ONE_MINUTE}
     anew = {"anew_title": text["title"], "anew_message": text["message"], "anew_urgent": news.urgent}
-    if db.engine.dialect.name == "postgresql":
+    if this_engine().dialect.name == "postgresql":
         found: Sequence[Any] = execute(TOLD_AGAIN, {**same, **anew, "people": list(people)}).all()
         return found
     ids = [row.id for row in execute(RECENT, same) if row.user_id in people]

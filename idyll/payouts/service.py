@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from flask import current_app
 from sqlalchemy import insert, select, update
 
 from ..actor import Actor
@@ -19,6 +18,7 @@ from ..notifications.models import Kind
 from ..notifications.service import News, managers, tell
 from ..pagination import Listing, asked_often, chosen
 from ..permissions import approved_it, can_decide_payout, can_edit_payout, is_manager
+from ..scope import this_app
 from ..shapes import Shape, changed, is_changed, parsed, shown, was_of
 from ..tasks.models import Approval, Task
 from ..transactions import record
@@ -65,7 +65,7 @@ def request(fields: dict[str, Any], *, by: Actor) -> str:
         stay(by)
     elif find_member(editor_id) is None:
         raise Invalid(errors={"editorId": ["There is no such member."]})
-    fields["currency"] = fields.get("currency") or current_app.config["DEFAULT_CURRENCY"]
+    fields["currency"] = fields.get("currency") or this_app().config["DEFAULT_CURRENCY"]
     moment = now()
     payout = Payout(**fields, editor_id=editor_id, status=PayoutStatus.PENDING, requested_at=moment, updated_at=moment)
     if payout.task_id:
@@ -220,7 +220,7 @@ def _decide(payout: Payout, changes: dict[str, Any], *, by: Actor) -> News:
 
 
 def needs_second_person(payout: Payout) -> bool:
-    least: int | None = current_app.config["PAYOUT_SECOND_APPROVAL_FROM"].get(payout.currency)
+    least: int | None = this_app().config["PAYOUT_SECOND_APPROVAL_FROM"].get(payout.currency)
     return least is not None and payout.amount_minor >= least
 
 

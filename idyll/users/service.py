@@ -10,7 +10,6 @@ from ..audit.service import difference, note
 from ..clock import now
 from ..database import ahead, execute
 from ..errors import Conflict, Errors, Forbidden, NotFound, Unauthorized
-from ..extensions import db
 from ..fields import folded
 from ..ids import is_id
 from ..notifications.models import Kind
@@ -26,6 +25,7 @@ from ..permissions import (
     is_owner,
     is_self,
 )
+from ..scope import this_engine
 from ..search import matches
 from ..shapes import Shape, changed, parsed, per_viewer, shown
 from ..transactions import record
@@ -80,7 +80,7 @@ def find_member(reference: str) -> str | None:
 
 def stay(person: Actor) -> None:
     """Nobody removes whoever acts before this transaction ends. Raises `Unauthorized` for who is gone already."""
-    if db.engine.dialect.name == "postgresql":
+    if this_engine().dialect.name == "postgresql":
         # The next statement reads their rights after this lock; MariaDB might read them as they were before.
         ahead(_STAYING, {"id": str(person.id)})
     elif find_member(str(person.id)) is None:
