@@ -19,6 +19,9 @@ class Parser(FlaskParser):
 
     DEFAULT_UNKNOWN_BY_LOCATION: dict[str, str | None] = {"json": None, "query": None}  # noqa: RUF012 - webargs' way
 
+    def get_default_request(self) -> Request:
+        return this_request()
+
     def parse(self, argmap: Any, *args: Any, **kwargs: Any) -> Any:
         """A query that was sent before in these very words means the same: clients ask for the same few lists."""
         sent = this_request().query_string
