@@ -1,6 +1,7 @@
 """What changes in the very moment in which the follower looks: nobody is told too much by it, nor too little."""
 
 import json
+import threading
 import time
 from contextlib import contextmanager
 from dataclasses import replace
@@ -213,6 +214,175 @@ def test_what_others_have_placed_is_told_right_after_a_message_from_here(
     with app.app_context():
         follower.step(look_at_rights=False)
     assert said(olga) == ["From here", "From elsewhere"]
+
+
+@pytest.fixture
+def told_others(hub, monkeypatch):
+    """What this process says to the others."""
+    kinds = []
+    monkeypatch.setattr(hub.bus, "say", lambda kind, **_: kinds.append(kind))
+    return kinds
+
+
+def elsewhere(api, owner, message):
+    """Another process stores it, and has not given it a place."""
+    with committed.muted():
+        say(api, owner, message)
+
+
+def test_who_is_told_by_another_process_passes_it_on_to_nobody(
+    app, api, follower, step, olga, said, owner, told_others
+):
+    """All were told: processes that told each other again would be a word for each pair of them."""
+    elsewhere(api, owner, "From elsewhere")
+    with app.app_context():
+        sealing.seal()
+    follower.wake()
+    step()
+    assert said(olga) == ["From elsewhere"]
+    assert told_others == []
+
+
+def test_who_gives_others_events_their_places_tells_all(api, step, olga, said, owner, told_others):
+    """The process that stored it may be dead."""
+    elsewhere(api, owner, "Left behind")
+    step()
+    assert said(olga) == ["Left behind"]
+    assert told_others == ["wake"]
+
+
+def test_others_are_told_of_a_message_from_here(api, follower, told_at_once, step, olga, said, owner, told_others):
+    elsewhere(api, owner, "From elsewhere")
+    follower.wake()
+    say(api, owner, "From here")
+    step()
+    assert said(olga) == ["From elsewhere", "From here"]
+    assert told_others == ["wake"]
+
+
+@pytest.mark.only_on("postgresql")
+def test_others_are_told_of_a_message_that_is_stored_with_its_place(api, told_at_once, olga, owner, told_others):
+    say(api, owner, "Cut")
+    assert told_others == ["wake"]
+
+
+def test_others_are_told_of_rights_that_changed_here(
+    api, follower, told_at_once, step, owner, moderator, told_others, olga
+):
+    assert api.put(f"/api/users/{moderator.id}", owner, {"role": "editor"}).status_code == 200
+    step()
+    assert told_others == ["wake"]
+
+
+@pytest.fixture
+def held_up(app, api, step, owner, told_others):
+    """An event of another process that gets no place, since somebody rewrites it."""
+    with committed.muted():
+        task = api.post("/api/tasks", owner, {"name": "T", "deadline": "2030-01-01"}).json["id"]
+    with app.app_context(), db.engine.connect() as removal, removal.begin():
+        removal.execute(select(Event.id).where(Event.of == task).with_for_update())
+        step()
+        told_others.clear()  # of the notifications, which nobody holds
+        yield removal
+
+
+@pytest.mark.database
+@pytest.mark.only_on("postgresql", "mariadb")
+def test_nobody_is_told_of_what_gets_no_place_yet(step, held_up, told_others):
+    """Processes that woke each other for it would go on until whoever holds the row is done."""
+    step()
+    assert told_others == []
+    held_up.rollback()
+    step()
+    assert told_others == ["wake"]
+
+
+@pytest.mark.database
+@pytest.mark.only_on("postgresql", "mariadb")
+def test_others_are_told_of_what_is_committed_here_during_a_look(follower, step, held_up, told_others, monkeypatch):
+    """Of changed rights too, which have no place."""
+    look = sealing.look
+
+    def commits_meanwhile(after):
+        follower.hear()
+        return look(after)
+
+    monkeypatch.setattr(follower, "_is_heard", lambda: True)
+    monkeypatch.setattr(sealing, "look", commits_meanwhile)
+    step()
+    assert told_others == ["wake"]
+
+
+class Over(Exception):
+    """The follower ran through all of the waits that a test has."""
+
+
+@pytest.fixture
+def run_through(follower):
+    """Runs it with a deed during each of its waits; gives whether each wait was ended by its deed."""
+
+    def run_through(*deeds):
+        to_come, ended = iter(deeds), []
+
+        class Woken(threading.Event):
+            def wait(self, timeout=None):
+                for deed in to_come:
+                    deed()
+                    ended.append(self.is_set())
+                    return self.is_set()
+                raise Over
+
+        follower.woken = Woken()
+        with pytest.raises(Over):
+            follower.run()
+        return ended
+
+    return run_through
+
+
+def nothing():
+    pass
+
+
+@pytest.fixture
+def busy(follower, monkeypatch):
+    """Others tell of something while it looks for the first time; gives the looks."""
+    looks, look = [], sealing.look
+
+    def told_meanwhile(after):
+        if not looks:
+            follower.wake()
+        looks.append(after)
+        return look(after)
+
+    monkeypatch.setattr(sealing, "look", told_meanwhile)
+    return looks
+
+
+def test_what_others_tell_of_is_looked_at_at_once(follower, run_through, olga):
+    assert run_through(follower.wake, follower.wake, nothing) == [True, True, False]
+
+
+def test_what_many_tell_of_is_looked_at_together(follower, run_through, olga, busy):
+    def several():
+        for _ in range(3):
+            follower.wake()
+
+    #                                   its rest
+    assert run_through(follower.wake, several, nothing, nothing) == [True, False, True, False]
+    assert len(busy) == 3
+
+
+def test_what_is_committed_here_waits_for_no_rest(follower, run_through, olga, busy):
+    assert run_through(follower.wake, follower.hear, nothing, nothing) == [True, True, True, False]
+
+
+def test_a_look_that_fails_is_tried_again_by_the_clock_and_not_at_once(follower, run_through, olga, monkeypatch):
+    def fails(**_):
+        raise ConnectionError
+
+    monkeypatch.setattr(follower, "step", fails)
+    assert run_through(follower.wake, nothing, nothing) == [True, False, False]
 
 
 @pytest.mark.only_on("postgresql")

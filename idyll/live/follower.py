@@ -28,6 +28,7 @@ SLEEP_AFTER = 60.0  # seconds without a socket or a call, after which the databa
 SESSIONS_A_TICK = 50  # more would hold everybody up for as long as sending to all does
 LEAST_PAUSE, LONGEST_PAUSE = 0.001, 0.1  # seconds
 MOST_PAUSES = 9  # as long as the sending, one for each event of a look
+GATHERED = 4  # times as long as a look, for what others tell of
 
 
 class Follower:
@@ -38,18 +39,18 @@ class Follower:
         self.committed = False  # here, since the last step, and waits for its place
         self.placed = False  # maybe, by others or here, and was not looked at
         self.seen: Seen | None = None  # by what was committed here with its place a moment ago
-        self.known = (0, 0)
         self.engine: Engine | None = None
         self.position = 0
         self.turn = 0
         self.sending, self.events = 0.0, 0  # how long it took last, and of how many
-        self.stepping = self.resting = False
+        self.stepping = self.resting = self.gathering = False
         self.failing = False
 
     def wake(self) -> None:
-        """Something was committed elsewhere."""
+        """Something got its place elsewhere."""
         self.placed = True
-        self.woken.set()
+        if not self.gathering:
+            self.woken.set()
 
     def at_rest(self, _: object = None) -> bool:
         """Whether what is committed here now shall have its place already: not when many give work to one."""
@@ -60,10 +61,12 @@ class Follower:
         if self._is_heard():
             if seen is None:
                 self.committed = True
-            elif self.seen is None and not (self.stepping or self.resting or self.placed):
-                self.seen = seen
-            else:  # what has to wait is looked at again: it may be deleted meanwhile
-                self.seen, self.placed = None, True
+            else:
+                self.hub.bus.say("wake")
+                if self.seen is None and not (self.stepping or self.resting or self.placed):
+                    self.seen = seen
+                else:  # what has to wait is looked at again: it may be deleted meanwhile
+                    self.seen, self.placed = None, True
             self.woken.set()
 
     def _is_heard(self) -> bool:
@@ -83,7 +86,8 @@ class Follower:
             full = time.monotonic() >= checked_at + TICK_SECONDS
             if full:
                 checked_at = time.monotonic()
-            self.stepping = True
+            began = time.monotonic()
+            self.stepping = self.gathering = True
             try:
                 with self._reading():
                     self.step(look_at_rights=full)
@@ -94,11 +98,20 @@ class Follower:
                 self.failing = True
             finally:
                 self.stepping = False
-            # What is committed meanwhile goes out together: a write to a socket costs as much for one event as for ten.
-            if self.sending >= LEAST_PAUSE:
-                self.resting = True
-                time.sleep(min(min(self.events, MOST_PAUSES) * self.sending, LONGEST_PAUSE))
-                self.resting = False
+            self._rest(time.monotonic() - began)
+            self.gathering = False
+            if self.placed and not self.failing:
+                self.woken.set()
+
+    def _rest(self, took: float) -> None:
+        # What is committed meanwhile goes out together: a write to a socket costs as much for one event as for ten.
+        if self.sending >= LEAST_PAUSE:
+            self.resting = True
+            time.sleep(min(min(self.events, MOST_PAUSES) * self.sending, LONGEST_PAUSE))
+            self.resting = False
+        # What others told of during the look shows that more comes. It is awaited, until something is committed here.
+        elif self.placed:
+            self.woken.wait(min(GATHERED * took, LONGEST_PAUSE))
 
     def watch(self) -> None:
         """Rights end in time even while a step takes long, since another process holds the log."""
@@ -127,7 +140,7 @@ class Follower:
         found = False
         for seen in self._news(full=look_at_rights):
             found |= self._look_at_rights(seen.log)
-            self._pass_on(seen)
+            self._tell(seen)
         # Last, so that no event waits for it.
         if look_at_rights and not found:
             self._look_at_some()
@@ -146,24 +159,21 @@ class Follower:
         self.position = min(self.position, seen.log.sealed)
         yield seen
         while seen.log.waiting:
-            seen = self._seal_some()
+            seen = self._seal_some(seen.log.sealed)
             yield seen
 
-    def _seal_some(self) -> Seen:
-        self.committed = False
-        return sealing.seal_some(tell=len(self.hub.connections) > 0)
+    def _seal_some(self, known: int = 0) -> Seen:
+        """Who gives a place tells all other processes. Should it die before, they look within half a second."""
+        own, self.committed = self.committed, False
+        seen = sealing.seal_some(tell=len(self.hub.connections) > 0)
+        if own or seen.log.sealed > known:
+            self.hub.bus.say("wake")
+        return seen
 
     def _told_until(self) -> int:
         """After a pause there may be much that nobody here was there for."""
         oldest = min((connection.start for connection in self.hub.connections), default=NOWHERE)
         return max(self.position, oldest)
-
-    def _pass_on(self, seen: Seen) -> None:
-        """To the other processes, and to the sockets of this one."""
-        if (seen.log.sealed, seen.log.rights) != self.known:
-            self.known = (seen.log.sealed, seen.log.rights)
-            self.hub.bus.say("wake")
-        self._tell(seen)
 
     def _look_at_rights(self, state: LogState) -> bool:
         """Until all open sockets go by rights as new as the state; whether any did not."""
