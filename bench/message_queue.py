@@ -18,7 +18,7 @@ from driver import Driver, NoAck
 from flask import Flask
 from live import environment, make_inside
 from proxies import OwnRedis
-from servers import ROOT, start_app, stop_servers, web_command
+from servers import start_app, stop_servers, web_command
 
 LISTENERS = 10
 A_SECOND = 50
@@ -44,7 +44,7 @@ class Run:
         self.redis = redis
         self.stamps = Path(tempfile.mkdtemp()) / "stamps"
         env = environment(inside, CHAT_FLOOD_LIMIT="1000000", SOCKETS_PER_USER="100", STAMPS=str(self.stamps))
-        command = web_command().replace("wsgi:app", f"--pythonpath {ROOT / 'bench'} 'queue_apps:{kind}()'")
+        command = web_command().replace("wsgi:app", f"'bench.{kind}_app:{kind}()'")
         apps = [start_app({**env, "REDIS_URL": redis.url if redis else ""}, command=command) for _ in range(2)]
         for app in apps:
             stack.callback(app.stop)

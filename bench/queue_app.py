@@ -1,6 +1,6 @@
-"""What bench/message_queue.py serves: Idyll, and the least that sends over Flask-SocketIO's message queue.
+"""What bench/message_queue.py serves beside Idyll: the least that sends over Flask-SocketIO's message queue.
 
-Both write down when a message was committed.
+It takes nothing from Idyll, which has an Engine.IO of its own and keeps python-socketio from finding redis-py.
 """
 
 import os
@@ -10,23 +10,18 @@ from typing import Any
 
 from flask import Flask
 from flask_socketio import SocketIO
-
-from idyll.transactions import committed
-from wsgi import app as idyll
+from psycopg2.extensions import set_wait_callback
 
 
 def stamp(*_: object, **__: object) -> None:
+    """Writes down that a message was committed."""
     with Path(os.environ["STAMPS"]).open("a") as file:
         file.write(f"{time.monotonic_ns()}\n")
 
 
-def log() -> Flask:
-    committed.connect(stamp, weak=False)
-    return idyll
-
-
 def queue() -> Flask:
     """Stores nothing and asks nobody for rights: the queue at its best."""
+    set_wait_callback(lambda _: None)  # of no connection; gunicorn.conf.py wants one
     app = Flask("queue")
     socketio = SocketIO(
         app,
