@@ -4,10 +4,11 @@ from importlib.resources import files
 from pathlib import Path
 
 import orjson
-from flask import Blueprint, Flask, Response, abort, current_app, redirect, render_template, send_from_directory
+from flask import Blueprint, Flask, Response, abort, redirect, render_template, send_from_directory
 from werkzeug.wrappers import Response as BaseResponse
 
 from . import asyncapi, docs_events, openapi
+from .scope import this_app
 
 TEMPLATES = Path(__file__).parent / "templates"
 SWAGGER = str(files("openapi_ui_bundles") / "swagger_ui" / "vendor")
@@ -24,12 +25,12 @@ def init_app(app: Flask) -> None:
 
 @bp.get("/api/openapi.json")
 def openapi_json() -> Response:
-    return Response(orjson.dumps(openapi.document(current_app)), content_type="application/json")
+    return Response(orjson.dumps(openapi.document(this_app())), content_type="application/json")
 
 
 @bp.get("/api/asyncapi.json")
 def asyncapi_json() -> Response:
-    return Response(orjson.dumps(asyncapi.document(current_app)), content_type="application/json")
+    return Response(orjson.dumps(asyncapi.document(this_app())), content_type="application/json")
 
 
 @bp.get("/docs")
@@ -44,7 +45,7 @@ def page() -> Response:
 
 @bp.get("/docs/events")
 def events() -> Response:
-    return _html(docs_events.page(asyncapi.document(current_app)))
+    return _html(docs_events.page(asyncapi.document(this_app())))
 
 
 def _html(text: str) -> Response:

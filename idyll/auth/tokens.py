@@ -184,6 +184,7 @@ _RIGHTS = (
     .where(*_lives(Session, User))
 )
 _RIGHTS_OF_ONE = _RIGHTS.where(Session.id == bindparam("sid"))
+_RIGHTS_OF_SOME = _RIGHTS.where(Session.id.in_(bindparam("sids", expanding=True)))
 
 
 def rights_of(actors: Iterable[Actor]) -> dict[str, tuple[Actor, int] | None]:
@@ -195,7 +196,7 @@ def rights_of(actors: Iterable[Actor]) -> dict[str, tuple[Actor, int] | None]:
     if len(sessions) == 1:
         rows = execute(_RIGHTS_OF_ONE, {"sid": next(iter(sessions))}).all()
     else:
-        rows = execute(_RIGHTS.where(Session.id.in_(sessions))).all()
+        rows = execute(_RIGHTS_OF_SOME, {"sids": list(sessions)}).all()
     for row in rows:
         guess.remember(row.sid, row.said)
     now = {row.sid: (_now(sessions[row.sid], row.said), row.as_of) for row in rows}

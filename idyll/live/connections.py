@@ -89,7 +89,10 @@ class Connections:
         """What the person may now; gives the rooms that are closed to them by it. Older news changes nothing."""
         if as_of < connection.as_of:
             return set()
+        same = actor == connection.actor
         connection.actor, connection.as_of = actor, as_of
+        if same:
+            return set()
         lost = {room for room in connection.rooms if not can_enter_room(actor, room)}
         connection.rooms -= lost
         self._regroup(connection)
