@@ -274,8 +274,9 @@ class Api:
         return self("DELETE", path, by, json, **kwargs)
 
     def pages(self, path: str, by: Someone, **query: Any) -> Iterator[dict[str, Any]]:
-        """Every row of a list, page after page."""
+        """Every row of a list, page after page; each begins elsewhere."""
         cursor: str | None = None
+        begun: set[str] = set()
         while True:
             found = self.get(path, by, query_string={**query, **({"cursor": cursor} if cursor else {})})
             assert found.status_code == 200, found.get_data(as_text=True)
@@ -283,6 +284,8 @@ class Api:
             cursor = found.json["nextCursor"]
             if cursor is None:
                 return
+            assert cursor not in begun, "a list that never ends"
+            begun.add(cursor)
 
 
 @pytest.fixture

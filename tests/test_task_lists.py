@@ -212,17 +212,23 @@ def test_pages_show_every_row_once_though_others_are_added_meanwhile(
 @pytest.mark.parametrize(
     "far", [{"deadlineTo": "2031-05-03"}, {"deadlineFrom": "2031-05-02", "deadlineTo": "2031-05-04"}]
 )
+@pytest.mark.parametrize(
+    ("few", "walk", "limit"),
+    [(10, 2, 4), (1, 2, 5), (1, 8, 6)],
+    ids=["few days", "many days, and a walk that is too short", "many days, and a walk that is not"],
+)
 def test_days_that_are_far_down_the_list_show_what_they_would_higher_up(
-    api: Api, owner: Someone, monkeypatch: pytest.MonkeyPatch, far: dict[str, str]
+    api: Api, owner: Someone, monkeypatch: pytest.MonkeyPatch, far: dict[str, str], few: int, walk: int, limit: int
 ) -> None:
-    """Nobody else asks for pages of 4: their statements are made here, for a list that is walked for 2 rows."""
-    monkeypatch.setattr("idyll.far_down.NEAR", 2)
-    days = [f"2031-05-0{1 + i % 5}" for i in range(15)] + ["2031-06-01", "2031-05-03", "2031-06-02"]
+    """Nobody else asks for pages of so many: their statements are made here, and kept."""
+    monkeypatch.setattr("idyll.far_down.FEW_DAYS", few)
+    monkeypatch.setattr("idyll.far_down.NEAR", walk)
+    days = [f"2031-05-0{1 + i % 5}" for i in range(25)] + ["2031-06-01", "2031-05-03", "2031-06-02"]
     made = [(handed_out(api, owner, deadline=day)["id"], day) for day in days]
     api.delete(f"/api/tasks/{made[6][0]}", owner)
     least, most = far.get("deadlineFrom", ""), far["deadlineTo"]
     wanted = [key for key, day in reversed(made) if least <= day <= most and key != made[6][0]]
-    assert [task["id"] for task in api.pages("/api/tasks", owner, limit=4, **far)] == wanted
+    assert [task["id"] for task in api.pages("/api/tasks", owner, limit=limit, **far)] == wanted
 
 
 def test_a_page_links_to_the_next_until_the_last(api: Api, owner: Someone) -> None:
