@@ -141,7 +141,7 @@ def test_who_lost_their_rights_a_moment_ago_says_nothing_more(live, api, owner, 
     join(max_)
     assert max_.emit("send_message", {"message": "first"})["id"]
     change_row(live, row(moderator))
-    # Within the half second in which nobody else may have noticed; a busy machine may be slower, and show them out first.
+    # Within the half second in which nobody else may have noticed; a busy machine may show them out first.
     with suppress(NoAck):
         assert max_.emit("send_message", {"message": "and then"})["code"] == "invalid_token"
     assert [one["message"] for one in api.get("/api/chat/messages", owner).json["data"]] == ["first"]
