@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from live import Live
 from sqlalchemy import text
-from talk import until
+from talk import SOON, until
 
 from idyll.audit import chain
 from idyll.extensions import db
@@ -38,10 +38,10 @@ def verified(live: Live) -> chain.Verdict:
 
 def test_a_row_is_sealed_soon_after_its_commit(live: Live) -> None:
     owner = live.people.owner()
-    until(lambda: look(live, UNSEALED) == 0)
+    until(lambda: look(live, UNSEALED) == 0, SOON)
     for _ in range(3):
         assert live.api.post("/api/tasks", owner, FILM).status_code == 201
-        until(lambda: look(live, UNSEALED) == 0)
+        until(lambda: look(live, UNSEALED) == 0, SOON)
     assert verified(live).count == 4
 
 
@@ -51,7 +51,7 @@ def test_two_processes_seal_one_chain(live: Live) -> None:
     with ThreadPoolExecutor(8) as pool:
         made = list(pool.map(lambda n: (live, other)[n % 2].api.post("/api/tasks", owner, FILM), range(120)))
     assert {answer.status_code for answer in made} == {201}
-    until(lambda: look(live, UNSEALED) == 0)
+    until(lambda: look(live, UNSEALED) == 0, SOON)
     assert verified(live).count == 121
 
 
@@ -65,7 +65,7 @@ def test_what_is_committed_later_than_rows_that_were_noted_after_it_is_sealed_to
         connection.execute(text(LIKE_ANOTHER), {"key": uuid7(), "like": like})
         time.sleep(0.01)
         assert live.api.post("/api/tasks", owner, FILM).status_code == 201
-        until(lambda: look(live, UNSEALED) == 0)
+        until(lambda: look(live, UNSEALED) == 0, SOON)
     assert look(live, "SELECT count(*) FROM audit_seals") == 3
-    until(lambda: look(live, UNSEALED) == 0 and look(live, "SELECT count(*) FROM audit_seals") == 4)
+    until(lambda: look(live, UNSEALED) == 0 and look(live, "SELECT count(*) FROM audit_seals") == 4, SOON)
     verified(live)
