@@ -118,7 +118,7 @@ def test_a_service_knows_no_request(path):
 
 
 def test_what_belongs_to_a_request_is_found_in_one_way():
-    """By scope.py: Flask's proxies find it anew for each attribute, which was a fifth of what a message cost."""
+    """By scope.py: Flask's proxies find it anew for each attribute, which cost a message most of a fifth."""
     proxies = {"g", "request", "current_app", "session"}
     taken = offenders(lambda path: {name for module, name in imports(path) if module == "flask"} & proxies)
     assert taken == {"idyll/scope.py": {"g", "request", "current_app"}}

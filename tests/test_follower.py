@@ -230,13 +230,18 @@ def elsewhere(api, owner, message):
         say(api, owner, message)
 
 
+def placed_elsewhere(app, api, owner, message):
+    """Another process stores it and gives it its place."""
+    elsewhere(api, owner, message)
+    with app.app_context():
+        sealing.seal()
+
+
 def test_who_is_told_by_another_process_passes_it_on_to_nobody(
     app, api, follower, step, olga, said, owner, told_others
 ):
     """All were told: processes that told each other again would be a word for each pair of them."""
-    elsewhere(api, owner, "From elsewhere")
-    with app.app_context():
-        sealing.seal()
+    placed_elsewhere(app, api, owner, "From elsewhere")
     follower.wake()
     step()
     assert said(olga) == ["From elsewhere"]
@@ -263,6 +268,51 @@ def test_others_are_told_of_a_message_from_here(api, follower, told_at_once, ste
 @pytest.mark.only_on("postgresql")
 def test_others_are_told_of_a_message_that_is_stored_with_its_place(api, told_at_once, olga, owner, told_others):
     say(api, owner, "Cut")
+    assert told_others == ["wake"]
+
+
+@pytest.mark.only_on("postgresql")
+def test_what_was_found_before_its_commit_was_heard_of_is_told_to_the_others_all_the_same(
+    app, api, follower, step, olga, said, owner, told_others
+):
+    """Another process told of something of its own just before, and its word led to a look that found both."""
+    placed_elsewhere(app, api, owner, "From here")
+    follower.wake()
+    step()
+    with app.app_context():
+        follower.hear(seen=sealing.look(0))
+    step()
+    assert said(olga) == ["From here"]
+    assert told_others == ["wake"]
+
+
+@pytest.mark.only_on("postgresql")
+def test_the_others_are_told_again_of_what_gets_its_place_after_the_first_word(
+    app, api, follower, step, olga, said, owner, told_others
+):
+    placed_elsewhere(app, api, owner, "With its place")
+    with app.app_context():
+        follower.hear(seen=sealing.look(0))
+    elsewhere(api, owner, "Waits for its place")
+    follower.hear()
+    follower.wake()
+    step()
+    assert said(olga) == ["With its place", "Waits for its place"]
+    assert told_others == ["wake", "wake"]
+
+
+@pytest.mark.only_on("postgresql")
+def test_what_is_placed_here_by_its_own_statement_is_told_to_the_others_whatever_they_tell(
+    app, api, follower, step, olga, said, owner, told_others
+):
+    placed_elsewhere(app, api, owner, "From here")
+    follower.stepping = True  # so that it waits to be looked at again
+    with app.app_context():
+        follower.hear(seen=sealing.look(0))
+    follower.stepping = False
+    follower.wake()
+    step()
+    assert said(olga) == ["From here"]
     assert told_others == ["wake"]
 
 
@@ -345,7 +395,7 @@ def nothing():
 
 
 @pytest.fixture
-def busy(follower, monkeypatch):
+def more_comes(follower, monkeypatch):
     """Others tell of something while it looks for the first time; gives the looks."""
     looks, look = [], sealing.look
 
@@ -363,17 +413,17 @@ def test_what_others_tell_of_is_looked_at_at_once(follower, run_through, olga):
     assert run_through(follower.wake, follower.wake, nothing) == [True, True, False]
 
 
-def test_what_many_tell_of_is_looked_at_together(follower, run_through, olga, busy):
+def test_what_many_tell_of_is_looked_at_together(follower, run_through, olga, more_comes):
     def several():
         for _ in range(3):
             follower.wake()
 
     #                                   its rest
     assert run_through(follower.wake, several, nothing, nothing) == [True, False, True, False]
-    assert len(busy) == 3
+    assert len(more_comes) == 3
 
 
-def test_what_is_committed_here_waits_for_no_rest(follower, run_through, olga, busy):
+def test_what_is_committed_here_waits_for_no_rest(follower, run_through, olga, more_comes):
     assert run_through(follower.wake, follower.hear, nothing, nothing) == [True, True, True, False]
 
 
