@@ -11,7 +11,8 @@ from idyll.database import asked, execute
 from idyll.events import sealing, service
 from idyll.events.models import Event
 from idyll.extensions import db
-from idyll.transactions import transaction
+from idyll.ids import uuid7
+from idyll.transactions import record, transaction
 
 pytestmark = pytest.mark.database
 
@@ -316,6 +317,34 @@ def test_giving_places_never_reads_the_whole_log_though_it_was_empty_when_last_a
         before = times_read()
         assert sealing.seal().sealed == 1
         assert times_read() == before
+
+
+@pytest.mark.only_on("postgresql")
+@pytest.mark.parametrize("tell", [True, False], ids=["told", "not told"])
+def test_giving_many_their_places_goes_through_each_of_them_a_few_times(api, app, owner, tell):
+    def gone_through(plan):
+        rows = [plan["Actual Rows"], *[n for name, n in plan.items() if name.startswith("Rows Removed by")]]
+        return max([sum(rows) * plan["Actual Loops"], *map(gone_through, plan.get("Plans", []))])
+
+    def tell_of(many):
+        with transaction():
+            for _ in range(many):
+                record("task_deleted", {"taskId": uuid7()}, about="parting", of=uuid7(), audience=["managers"])
+
+    many = 200
+    with app.app_context():
+        tell_of(10 * many)
+        sealing.seal()
+        execute(text("ANALYZE events"))
+        seen = []
+        with asked.connected_to(lambda _, statement, parameters: seen.append((statement, parameters))):
+            sealing.seal_some(tell=tell)
+        tell_of(many)
+        [(statement, parameters)] = [one for one in seen if "UPDATE events" in one[0]]
+        with db.engine.connect() as connection:
+            connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+            [found] = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters).scalar_one()
+    assert many <= gone_through(found["Plan"]) <= 3 * many
 
 
 # -- too old ---------------------------------------------------------------------------------------------------------

@@ -71,32 +71,29 @@ def _unplaced(*columns: ColumnElement[Any]) -> Select[Any]:
 
 # Whoever deletes or rewrites an event holds its row, and maybe others: waiting for it could deadlock.
 _FREE = _unplaced(TABLE.c.id).with_for_update(skip_locked=True)
-_line = _unplaced(*[TABLE.c[name] for name in ("id", *Told._fields[1:])]).cte("line")
 
 
-def _ready(free: FromClause) -> CTE:
-    """Those of the line that get their place now, and their rank: the free ones, but for those that follow one of the
-    same thing which is not."""
-    is_free = case((free.c.id.is_not(None), 1), else_=0)
-    all_before = func.min(is_free).over(partition_by=_line.c.of, order_by=_line.c.id)
-    looked = (
-        select(_line.c.id, all_before.label("free")).outerjoin_from(_line, free, _line.c.id == free.c.id).subquery()
-    )
+def _ready(free: FromClause, tell: bool) -> CTE:
+    """Those of the line that get their place now, by rank, with what is told of them: the free ones, but for those that
+    follow one of the same thing which is not."""
+    names = Told._fields[1:] if tell else ("of",)
+    line = _unplaced(*[TABLE.c[name] for name in ("id", *names)]).subquery("line")
+    # Not joined: who plans for a few would go through all that are free for each of hundreds.
+    is_free = case((line.c.id.in_(select(free.c.id)), 1), else_=0)
+    all_before = func.min(is_free).over(partition_by=line.c.of, order_by=line.c.id)
+    looked = select(*line.c, all_before.label("free")).subquery()
     rank = func.row_number().over(order_by=looked.c.id).label("rank")
-    return select(looked.c.id, rank).where(looked.c.free == 1).cte("ready")
+    told = [looked.c[name] for name in names if tell]
+    return select(rank, looked.c.id, *told).where(looked.c.free == 1).cte("ready")
 
 
-def _beside_heads(ready: CTE, tell: bool) -> Select[Any]:
+def _beside_heads(ready: CTE) -> Select[Any]:
     """The heads of the log, each beside one of those that are ready, if any are."""
-    both, shown = _heads.outerjoin(ready, true()), [ready.c.rank, ready.c.id]
-    if tell:
-        both = both.outerjoin(_line, _line.c.id == ready.c.id)
-        shown += [_line.c[name] for name in Told._fields[1:]]
-    return select(_heads, *shown).select_from(both).order_by(ready.c.rank)
+    return select(_heads, ready).select_from(_heads.outerjoin(ready, true())).order_by(ready.c.rank)
 
 
 _held = select(TABLE.c.id).where(TABLE.c.id.in_(bindparam("free", expanding=True))).subquery("free")
-_READY = {tell: _beside_heads(_ready(_held), tell) for tell in (True, False)}
+_READY = {tell: _beside_heads(_ready(_held, tell)) for tell in (True, False)}
 _PLACE = (
     update(TABLE)
     .where(TABLE.c.id.between(bindparam("first", type_=BigInteger()), bindparam("last", type_=BigInteger())))
@@ -106,11 +103,11 @@ _PLACE = (
 
 def _at_once(tell: bool) -> Select[Any]:
     """All of it in one statement, where a change may be part of one."""
-    ready = _ready(_FREE.cte("free"))
+    ready = _ready(_FREE.cte("free"), tell)
     many = select(func.count()).select_from(ready).scalar_subquery()
     moved = update(_COUNTERS).where(_COUNTERS.c.name == SEALED, many > 0).values(value=_COUNTERS.c.value + many)
     placed = update(TABLE).where(TABLE.c.id == ready.c.id).values(position=_HEADS[0] + ready.c.rank)
-    return _beside_heads(ready, tell).add_cte(moved.cte("moved"), placed.cte("placed"))
+    return _beside_heads(ready).add_cte(moved.cte("moved"), placed.cte("placed"))
 
 
 _AT_ONCE = {tell: _at_once(tell) for tell in (True, False)}
