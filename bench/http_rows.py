@@ -19,7 +19,7 @@ CONNECTIONS = 32
 # The hash is what takes the time: more would wait in a queue for longer than a round.
 LOGIN_CONNECTIONS = 8
 LOGIN_SECONDS = 10  # at least, for the same reason
-LOGIN_ROUND = 5  # times as long as others, since the slowest hundredth of a few answers says nothing
+LOGIN_ROUND = 5  # times as long as others: of a few answers even the slowest says little
 LOGINS_PER_SECOND = 4
 
 
