@@ -46,7 +46,7 @@ class FrontEnd:
         self.held: list[Any] | None = []  # what comes while it catches up
         self.visit = 0
         self.visits = 0
-        self.came_at = time.monotonic()
+        self.came_at = math.inf  # not there
         self.left_at: list[float] = []
         client._driver.listen(client.name, self._heard)
         crowd.inbox.put(self.arrive)
