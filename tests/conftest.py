@@ -23,6 +23,7 @@ from werkzeug.test import TestResponse
 from config import load
 from idyll import create_app
 from idyll.actor import Actor
+from idyll.audit import chain
 from idyll.auth import passwords
 from idyll.auth.service import Caller, open_session
 from idyll.events.models import Event
@@ -130,7 +131,9 @@ def empty_tables(*, while_running: bool = False) -> None:
     with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         if DATABASE == "postgresql":
             connection.exec_driver_sql("SET session_replication_role = replica")
-            connection.exec_driver_sql(";".join(f"DELETE FROM {table}" for table in tables))
+            # Who seals the audit beside the tests locks its rows in another order than they are deleted here.
+            one_sealer = f"SELECT 1 FROM counters WHERE name = '{chain.LOCK}' FOR UPDATE"
+            connection.exec_driver_sql(";".join([one_sealer, *(f"DELETE FROM {table}" for table in tables)]))
             connection.exec_driver_sql("SET session_replication_role = origin")
         elif DATABASE == "mariadb":
             connection.exec_driver_sql("SET FOREIGN_KEY_CHECKS = 0")
